@@ -33,12 +33,16 @@ const swapExtension = (extension) => (_, before, specifier) => before + specifie
 const workerFiles = ['producer']
 
 const startedAt = performance.now()
-await buildWasm()
-await rm(outDir, { recursive: true, force: true })
-await Promise.all([buildCode(), args['no-types'] ? undefined : buildTypes()])
-console.log(
-  `built ${relative(process.cwd(), outDir) || '.'} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
-)
+try {
+  await buildWasm()
+  await rm(outDir, { recursive: true, force: true })
+  await Promise.all([buildCode(), args['no-types'] ? undefined : buildTypes()])
+  const seconds = (performance.now() - startedAt) / 1000
+  console.log(`built ${relative(process.cwd(), outDir) || '.'} in ${seconds.toFixed(1)} s`)
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 1
+}
 
 async function buildCode() {
   await buildEsm()
@@ -128,6 +132,8 @@ async function buildTypes() {
     const pending = ['index.d.ts', 'pool.d.ts']
     for (const name of pending) {
       const text = await readFile(join(typesDir, name), 'utf8')
+      // It would name a module that exists only inside of our build.
+      if (text.includes('groupwal:')) throw new Error(`${name} re-exports an import of groupwal:…`)
       reached.set(name, text)
       for (const [, , specifier] of text.matchAll(relativeSpecifier)) {
         const other = join(dirname(name), specifier.replace(/\.ts$/, '.d.ts'))
@@ -143,7 +149,7 @@ async function buildTypes() {
     }
   } catch (error) {
     // tsc prints its findings on standard output, which the message of execFile leaves out.
-    throw new Error(`declarations failed\n${error.stdout || error.stack}`)
+    throw new Error(`declarations failed: ${error.message}\n${error.stdout ?? ''}`, { cause: error })
   } finally {
     await rm(typesDir, { recursive: true, force: true })
   }
