@@ -65,7 +65,7 @@ async function buildEsm() {
     }
     return `new URL('./${name}.js', import.meta.url)`
   }
-  await run({
+  const { metafile } = await run({
     ...commonOptions,
     entryPoints,
     outdir: esmDir,
@@ -75,10 +75,31 @@ async function buildEsm() {
     packages: 'external',
     plugins: [groupwalPlugin({ urlOf })],
   })
+  await hideNativeImports(Object.keys(metafile.outputs).map((path) => join(projectDir, path)))
   const cli = join(esmDir, 'cli.js')
   const text = await readFile(cli, 'utf8')
   if (!text.startsWith('#!')) await writeFile(cli, `#!/usr/bin/env node\n${text}`)
   await chmod(cli, 0o755)
+}
+
+/**
+ * The native package finds its binary beside its own files, so it must not become a part of somebody's bundle.
+ * A bundler leaves an import alone when it cannot tell what is imported.
+ */
+async function hideNativeImports(paths) {
+  for (const path of paths) {
+    const text = await readFile(path, 'utf8')
+    const hidden = text.replaceAll(
+      'import("fs-native-extensions")',
+      'import(["fs", "native", "extensions"].join("-"))',
+    )
+    if (/["']fs-native-extensions["']\)/.test(hidden)) {
+      throw new Error(
+        `${relative(outDir, path)}: fs-native-extensions must be loaded by await import('fs-native-extensions')`,
+      )
+    }
+    if (hidden !== text) await writeFile(path, hidden)
+  }
 }
 
 /** Each ES module, but for the CLI, once more as CommonJS. */
