@@ -1,0 +1,371 @@
+import { add, compareExchange, load, notify, store, type WideWords, type Words, wait } from './atomics.ts'
+import { ownerClient } from './clients.ts'
+import * as at from './layout.ts'
+import type { SharedMemory } from './memory.ts'
+
+const EVERYBODY = 0x7fffffff
+const ZEROED_SEGMENT_FACTOR = 2 ** 32
+const ZEROED_SEGMENT_MASK = 0xfffff
+
+/** The committer will look at the ring by itself. */
+export const COMMITTER_AWAKE = 0
+/** It sleeps, and when it last looked there was nothing to do. */
+export const COMMITTER_IDLE = 1
+/** It sleeps, and there are records that it could not lead yet: no slot, no room, a hole. */
+export const COMMITTER_BUSY = 2
+
+function wakeIndex(frame: number): number {
+  return at.WAKES + (frame & (at.WAKES_COUNT - 1)) * at.LINE_WORDS
+}
+
+/** View on the control words: the commit-lock, staging, publication, and the words that threads wait on. */
+export class Control {
+  private readonly words: Words
+  private readonly wide: WideWords
+  readonly slotCount: number
+
+  constructor(memory: SharedMemory) {
+    this.words = memory.words
+    this.wide = memory.wide
+    this.slotCount = memory.layout.slotCount
+  }
+
+  // ---- commit-lock
+
+  /** 0, or the owner word of whoever holds the commit-lock. */
+  lockOwner(): number {
+    return load(this.words, at.LOCK)
+  }
+
+  lockHolder(): number {
+    return ownerClient(load(this.words, at.LOCK))
+  }
+
+  /** Takes the commit-lock when its word is still `expected`: 0, or the owner word of one who is gone. */
+  acquireLock(expected: number, owner: number): boolean {
+    return compareExchange(this.words, at.LOCK, expected, owner)
+  }
+
+  releaseLock(owner: number): boolean {
+    return compareExchange(this.words, at.LOCK, owner, 0)
+  }
+
+  // ---- staging, under the commit-lock
+
+  /** Frames ever staged; also the index of the next one. Wraps at 2^32. */
+  stagedCount(): number {
+    return load(this.words, at.STAGED_COUNT)
+  }
+
+  storeStagedCount(count: number): void {
+    store(this.words, at.STAGED_COUNT, count | 0)
+  }
+
+  /** Is there a staging slot for one more frame? */
+  hasFreeSlot(): boolean {
+    const staged = load(this.words, at.STAGED_COUNT)
+    return ((staged - load(this.words, at.PUBLISHED_COUNT)) | 0) < this.slotCount
+  }
+
+  /** All staged frames are published. */
+  isDrained(): boolean {
+    return load(this.words, at.STAGED_COUNT) === load(this.words, at.PUBLISHED_COUNT)
+  }
+
+  headLsn(): number {
+    return this.wide.load(at.HEAD_LSN * 4)
+  }
+
+  /** Is the record with this LSN (one that was handed out) still in the ring? */
+  isUnstaged(lsn: number): boolean {
+    return lsn >= this.headLsn()
+  }
+
+  writeOffset(): number {
+    return this.wide.load(at.WRITE_OFFSET * 4)
+  }
+
+  frameSequence(): number {
+    return this.wide.load(at.FRAME_SEQUENCE * 4)
+  }
+
+  previousOffset(): number {
+    return this.wide.load(at.PREVIOUS_OFFSET * 4)
+  }
+
+  previousChecksum(): number {
+    return load(this.words, at.PREVIOUS_CHECKSUM) >>> 0
+  }
+
+  lastFrameFlags(): number {
+    return load(this.words, at.LAST_FRAME_FLAGS)
+  }
+
+  segmentSequence(): number {
+    return this.wide.load(at.SEGMENT * 4)
+  }
+
+  saltLow(): number {
+    return load(this.words, at.SALT_LOW) >>> 0
+  }
+
+  saltHigh(): number {
+    return load(this.words, at.SALT_HIGH) >>> 0
+  }
+
+  storeHeadLsn(lsn: number): void {
+    this.wide.store(at.HEAD_LSN * 4, lsn)
+  }
+
+  /** Where the frame after the newest one goes, and what it says of the newest one. */
+  storeChain(
+    writeOffset: number,
+    frameSequence: number,
+    previousOffset: number,
+    previousChecksum: number,
+  ): void {
+    this.wide.store(at.WRITE_OFFSET * 4, writeOffset)
+    this.wide.store(at.FRAME_SEQUENCE * 4, frameSequence)
+    this.wide.store(at.PREVIOUS_OFFSET * 4, previousOffset)
+    store(this.words, at.PREVIOUS_CHECKSUM, previousChecksum | 0)
+  }
+
+  storeLastFrameFlags(flags: number): void {
+    store(this.words, at.LAST_FRAME_FLAGS, flags)
+  }
+
+  storeSegment(sequence: number, saltLow: number, saltHigh: number): void {
+    store(this.words, at.SALT_LOW, saltLow | 0)
+    store(this.words, at.SALT_HIGH, saltHigh | 0)
+    this.wide.store(at.SEGMENT * 4, sequence)
+  }
+
+  // ---- publication
+
+  publishedCount(): number {
+    return load(this.words, at.PUBLISHED_COUNT)
+  }
+
+  /** Counts frame `frame` as published; false when another thread did. */
+  advancePublished(frame: number): boolean {
+    return compareExchange(this.words, at.PUBLISHED_COUNT, frame, (frame + 1) | 0)
+  }
+
+  /** Gives up every frame that is staged and not published. Only resume, when no slot writes. */
+  storePublishedCount(count: number): void {
+    store(this.words, at.PUBLISHED_COUNT, count | 0)
+  }
+
+  /** All records with LSN <= this are on disk. May be late, never early. */
+  durableLsn(): number {
+    return this.wide.load(at.DURABLE_LSN * 4)
+  }
+
+  /** Raises the durable LSN. Only after write and sync of everything up to `lsn` returned without error. */
+  raiseDurableLsn(lsn: number): void {
+    this.raiseWide(at.DURABLE_LSN * 4, lsn)
+  }
+
+  private raiseWide(byteOffset: number, value: number): void {
+    for (;;) {
+      const now = this.wide.load(byteOffset)
+      if (now >= value || this.wide.compareExchange(byteOffset, now, value) === now) return
+    }
+  }
+
+  lastCommitFailed(): boolean {
+    return load(this.words, at.LAST_COMMIT_FAILED) === 1
+  }
+
+  storeLastCommitFailed(failed: boolean): void {
+    store(this.words, at.LAST_COMMIT_FAILED, failed ? 1 : 0)
+  }
+
+  // ---- wake words: followers of a frame, and those who expect to be in the next one
+
+  wakeValue(frame: number): number {
+    return load(this.words, wakeIndex(frame))
+  }
+
+  /** Waits until frame `frame` is decided, or until its staging is handed over; false when `timeoutMs` passed first. */
+  waitForFrame(frame: number, value: number, timeoutMs: number): boolean {
+    return wait(this.words, wakeIndex(frame), value, timeoutMs)
+  }
+
+  /** Wakes one of those who expect to be in `frame`, so that it leads; how many there were, 0 or 1. */
+  wakeHeir(frame: number): number {
+    add(this.words, wakeIndex(frame), 1)
+    return notify(this.words, wakeIndex(frame), 1)
+  }
+
+  wakeFollowers(frame: number): void {
+    add(this.words, wakeIndex(frame), 1)
+    notify(this.words, wakeIndex(frame), EVERYBODY)
+  }
+
+  /** Wakes every thread that waits for a frame or for space: the phase has changed. */
+  wakeAllWaiters(): void {
+    for (let frame = 0; frame < at.WAKES_COUNT; frame++) this.wakeFollowers(frame)
+    this.wakeAllSpace()
+  }
+
+  // ---- ring space
+
+  spaceValue(): number {
+    return load(this.words, at.SPACE)
+  }
+
+  wantSpace(): void {
+    store(this.words, at.SPACE_WANTED, 1)
+  }
+
+  waitForSpace(value: number, timeoutMs: number): boolean {
+    return wait(this.words, at.SPACE, value, timeoutMs)
+  }
+
+  /** After HEAD moved. */
+  announceSpace(): void {
+    if (load(this.words, at.SPACE_WANTED) === 0) return
+    store(this.words, at.SPACE_WANTED, 0)
+    this.wakeAllSpace()
+  }
+
+  wakeAllSpace(): void {
+    add(this.words, at.SPACE, 1)
+    notify(this.words, at.SPACE, EVERYBODY)
+  }
+
+  // ---- the committer's doorbell
+
+  doorbellValue(): number {
+    return load(this.words, at.DOORBELL)
+  }
+
+  storeCommitterSleep(state: number): void {
+    store(this.words, at.COMMITTER_SLEEPING, state)
+  }
+
+  waitForDoorbell(value: number, timeoutMs: number): boolean {
+    return wait(this.words, at.DOORBELL, value, timeoutMs)
+  }
+
+  /**
+   * Wakes the committer when it sleeps. To be called after a publication: the committer looks at the ring once more after it said that it sleeps.
+   */
+  ringCommitter(): void {
+    const state = load(this.words, at.COMMITTER_SLEEPING)
+    if (state === COMMITTER_AWAKE) return
+    if (!compareExchange(this.words, at.COMMITTER_SLEEPING, state, COMMITTER_AWAKE)) return
+    add(this.words, at.DOORBELL, 1)
+    notify(this.words, at.DOORBELL, 1)
+  }
+
+  /** Wakes the committer only when it went to sleep upon work that it could not do yet. */
+  ringBusyCommitter(): void {
+    if (load(this.words, at.COMMITTER_SLEEPING) === COMMITTER_BUSY) this.ringCommitter()
+  }
+
+  committerClient(): number {
+    return load(this.words, at.COMMITTER_CLIENT)
+  }
+
+  storeCommitterClient(client: number): void {
+    store(this.words, at.COMMITTER_CLIENT, client)
+  }
+
+  isStopped(): boolean {
+    return load(this.words, at.STOP) === 1
+  }
+
+  /** Makes the internal workers end. */
+  stopWorkers(): void {
+    store(this.words, at.STOP, 1)
+    add(this.words, at.DOORBELL, 1)
+    notify(this.words, at.DOORBELL, EVERYBODY)
+    this.ringKeeper()
+  }
+
+  // ---- the segment-keeper
+
+  keeperClient(): number {
+    return load(this.words, at.KEEPER_CLIENT)
+  }
+
+  storeKeeperClient(client: number): void {
+    store(this.words, at.KEEPER_CLIENT, client)
+  }
+
+  keeperBellIndex(): number {
+    return at.KEEPER_BELL
+  }
+
+  keeperBellValue(): number {
+    return load(this.words, at.KEEPER_BELL)
+  }
+
+  ringKeeper(): void {
+    add(this.words, at.KEEPER_BELL, 1)
+    notify(this.words, at.KEEPER_BELL, EVERYBODY)
+  }
+
+  wantsRoom(): boolean {
+    return load(this.words, at.ROOM_WANTED) === 1
+  }
+
+  storeRoomWanted(wanted: boolean): void {
+    store(this.words, at.ROOM_WANTED, wanted ? 1 : 0)
+  }
+
+  /** Why the room that a leader waits for could not be made; 0 when nothing is wrong. */
+  roomErrno(): number {
+    return load(this.words, at.ROOM_ERRNO)
+  }
+
+  storeRoomErrno(errno: number): void {
+    store(this.words, at.ROOM_ERRNO, errno)
+  }
+
+  readyState(): number {
+    return load(this.words, at.READY)
+  }
+
+  storeReadyState(state: number): void {
+    store(this.words, at.READY, state)
+  }
+
+  readySegment(): number {
+    return this.wide.load(at.READY_SEGMENT * 4)
+  }
+
+  readySaltLow(): number {
+    return load(this.words, at.READY_SALT_LOW) >>> 0
+  }
+
+  readySaltHigh(): number {
+    return load(this.words, at.READY_SALT_HIGH) >>> 0
+  }
+
+  storeReady(segment: number, saltLow: number, saltHigh: number): void {
+    store(this.words, at.READY_SALT_LOW, saltLow | 0)
+    store(this.words, at.READY_SALT_HIGH, saltHigh | 0)
+    this.wide.store(at.READY_SEGMENT * 4, segment)
+    store(this.words, at.READY, 1)
+  }
+
+  /** How far the segment is written with zeros (or was written in an earlier life): frames end at or before it. 0 when the word is about another segment. */
+  zeroedTo(segment: number): number {
+    const value = this.wide.load(at.ZEROED * 4)
+    const offset = value % ZEROED_SEGMENT_FACTOR
+    return (value - offset) / ZEROED_SEGMENT_FACTOR === (segment & ZEROED_SEGMENT_MASK) ? offset : 0
+  }
+
+  storeZeroed(segment: number, offset: number): void {
+    this.wide.store(at.ZEROED * 4, (segment & ZEROED_SEGMENT_MASK) * ZEROED_SEGMENT_FACTOR + offset)
+  }
+
+  /** Moves the mark on, unless another segment is current by now. */
+  advanceZeroed(segment: number, from: number, to: number): boolean {
+    const base = (segment & ZEROED_SEGMENT_MASK) * ZEROED_SEGMENT_FACTOR
+    return this.wide.compareExchange(at.ZEROED * 4, base + from, base + to) === base + from
+  }
+}
