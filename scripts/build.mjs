@@ -63,7 +63,9 @@ async function buildEsm() {
         `${relative(projectDir, path)}?url: only ${workerFiles.join(', ')} in workers/ are files of the library`,
       )
     }
-    return `new URL('./${name}.js', import.meta.url)`
+    // Bundled once more, into CommonJS, there is no import.meta.url: the file cannot be found then, but its absence
+    // must not hurt before somebody needs it.
+    return `new URL('./${name}.js', import.meta.url ?? 'file:///')`
   }
   const { metafile } = await run({
     ...commonOptions,

@@ -53,11 +53,14 @@ export function groupwalPlugin({ urlOf }) {
         return exportBoth('version', JSON.stringify(version))
       })
       build.onResolve({ filter: /\?url$/ }, ({ path, resolveDir }) => ({
-        path: resolve(resolveDir, path.slice(0, -'?url'.length)),
+        // Relative, because esbuild writes it into the output as a comment.
+        path: relative(projectDir, resolve(resolveDir, path.slice(0, -'?url'.length))),
         namespace: 'groupwal-url',
         sideEffects: false,
       }))
-      build.onLoad({ filter: /./, namespace: 'groupwal-url' }, ({ path }) => exportBoth('url', urlOf(path)))
+      build.onLoad({ filter: /./, namespace: 'groupwal-url' }, ({ path }) =>
+        exportBoth('url', urlOf(join(projectDir, path))),
+      )
     },
   }
 }
