@@ -124,12 +124,22 @@ test('a crash after all tests have passed fails the run', () => {
     `setTimeout(() => process.exit(3), 50)`,
     `setTimeout(() => process.kill(process.pid, 'SIGKILL'), 50)`,
     `setTimeout(() => { throw new Error('late') }, 50)`,
+    `setTimeout(() => Promise.reject(new Error('late')), 50)`,
   ]
   for (const crash of crashes) {
     const { code, lastLine } = runFixture(`test('a', () => {})\ntest.run()\n${crash}\n`)
     assert.is(code, 1)
     assert.is(lastLine, '1 passed, 1 failed')
   }
+})
+
+test('a file that passes but leaves something running fails the run', () => {
+  const { code, lastLine, output } = runFixture(
+    `// @timeout 1.5\ntest('a', () => {})\ntest.run()\nsetTimeout(() => {}, 20_000)\n`,
+  )
+  assert.is(code, 1)
+  assert.match(output, 'did not end within 1.5 s')
+  assert.is(lastLine, '1 passed, 1 failed')
 })
 
 test('process.exit(0) in mid-test fails the run', () => {
