@@ -122,3 +122,23 @@ export class ReadTruncatedError extends GroupWalError {
     this.firstLsn = fields.firstLsn
   }
 }
+
+/** Who has a log open, as its LOCK file says. */
+export interface LockOwner {
+  pid: number
+  /** Clock ticks between boot and the start of the process; undefined where /proc is missing. */
+  startTime: number | undefined
+  bootId: string | undefined
+  hostName: string
+}
+
+/** The log is open already, in this process or in another. */
+export class LockedError extends GroupWalError {
+  override name = 'LockedError'
+  /** Undefined when the LOCK file did not say. */
+  readonly owner: LockOwner | undefined
+  constructor(message: string, owner: LockOwner | undefined) {
+    super('GROUPWAL_LOCKED', message)
+    this.owner = owner
+  }
+}

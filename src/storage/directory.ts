@@ -1,0 +1,82 @@
+import { dirname, join } from 'node:path'
+import { GroupWalError } from '../errors.ts'
+import { classifyName, parseSegmentName, parseSpareName } from '../format/segment-name.ts'
+import type { FileSystem } from './file-system.ts'
+
+export const DIRECTORY_MODE = 0o700
+/** Logs hold other people's data: only the owner may read them. */
+export const FILE_MODE = 0o600
+
+/** A file of the log whose name carries a number: of a segment its segment sequence, of a spare any. */
+export interface NumberedFile {
+  number: number
+  name: string
+  path: string
+}
+
+/** What stands in a log's directory, by name only. */
+export interface DirectoryListing {
+  /** By segment sequence, ascending. */
+  segments: NumberedFile[]
+  /** By number, ascending. */
+  spares: NumberedFile[]
+  /** Paths of unfinished segments and probe files: what a crash left. */
+  strays: string[]
+  /** Names that are not ours. */
+  foreign: string[]
+}
+
+/** Lists a log's directory. Opens no file. */
+export function listSegments(fs: FileSystem, directory: string): DirectoryListing {
+  const listing: DirectoryListing = { segments: [], spares: [], strays: [], foreign: [] }
+  for (const name of fs.list(directory)) {
+    const path = join(directory, name)
+    const kind = classifyName(name)
+    if (kind === 'segment') listing.segments.push({ number: parseSegmentName(name)!, name, path })
+    else if (kind === 'spare') listing.spares.push({ number: parseSpareName(name)!, name, path })
+    else if (kind === 'temporary' || kind === 'probe') listing.strays.push(path)
+    else if (kind === 'foreign') listing.foreign.push(name)
+  }
+  listing.segments.sort((a, b) => a.number - b.number)
+  listing.spares.sort((a, b) => a.number - b.number)
+  return listing
+}
+
+/** A segment sequence that no segment in the listing has, above all of them. */
+export function nextSegmentSequence(listing: DirectoryListing): number {
+  return (listing.segments.at(-1)?.number ?? 0) + 1
+}
+
+/**
+ * Makes a directory and its missing parents, each durable in its own parent. An existing one is left as it is.
+ */
+export function ensureDirectory(fs: FileSystem, directory: string): void {
+  try {
+    fs.makeDirectory(directory, DIRECTORY_MODE)
+  } catch (error) {
+    const code = errorCode(error)
+    // A race with another opener ends here too; that it is a directory shows when it is listed.
+    if (code === 'EEXIST') return
+    const parent = dirname(directory)
+    if (code !== 'ENOENT' || parent === directory) throw error
+    ensureDirectory(fs, parent)
+    fs.makeDirectory(directory, DIRECTORY_MODE)
+  }
+  fs.syncDirectory(dirname(directory))
+}
+
+/** The POSIX `code` of a file-system error, undefined for anything else. */
+export function errorCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}
+
+/**
+ * What the opener of a log reports when a file-system call failed: a `GROUPWAL_OPEN_FAILED` around it. Errors that
+ * are typed already, and those that are no file-system errors, come back unchanged.
+ */
+export function asOpenFailure(directory: string, error: unknown): unknown {
+  if (errorCode(error) === undefined || GroupWalError.is(error)) return error
+  const message = `cannot open the log in ${directory}: ${(error as Error).message}`
+  return new GroupWalError('GROUPWAL_OPEN_FAILED', message, { cause: error })
+}
