@@ -1,5 +1,10 @@
 const WASM_PAGE_BYTES = 65536
 
+// The types of WebAssembly are in the DOM library only, which a library for Node.js must not ask for.
+interface GlobalWithWebAssembly {
+  WebAssembly: { Memory: new (descriptor: { initial: number; maximum: number }) => { buffer: ArrayBuffer } }
+}
+
 /** Bytes that may be handed to `O_DIRECT`, if `isAligned`. */
 export interface AlignedBuffer {
   bytes: Uint8Array
@@ -12,9 +17,10 @@ export interface AlignedBuffer {
  * WebAssembly.Memory always is. It is bound to address space (8 to 10 GiB each) until it is collected, so make few.
  */
 export function allocateAligned(bytes: number): AlignedBuffer {
+  const { Memory } = (globalThis as unknown as GlobalWithWebAssembly).WebAssembly
   const pages = Math.ceil(bytes / WASM_PAGE_BYTES)
   try {
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages })
+    const memory = new Memory({ initial: pages, maximum: pages })
     return { bytes: new Uint8Array(memory.buffer, 0, bytes), isAligned: true }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
