@@ -31,6 +31,8 @@ export class FrameChain {
   enterSegment(segment: SegmentHeader): string | undefined {
     const broken = this.#applyGap()
     if (broken !== undefined) return broken
+    // Only in the segment where a walk begins may any frame come first: if it had none, only the log's very first.
+    if (this.#segment !== undefined) this.#linked = true
     this.#segment = segment
     this.#gapApplied = segment.gapFirst === 0
     if (segment.cutSegment > 0) return this.#enterBehindCut(segment)
@@ -50,7 +52,7 @@ export class FrameChain {
 
   /** Takes the next frame, which is intact and belongs to its place, into the chain. */
   accept(frame: DecodedFrameHeader): string | undefined {
-    const broken = this.#contradiction(frame)
+    const broken = this.contradiction(frame)
     if (broken !== undefined) return broken
     this.#linked = true
     this.#lsnKnown = true
@@ -64,7 +66,8 @@ export class FrameChain {
     return undefined
   }
 
-  #contradiction(frame: DecodedFrameHeader): string | undefined {
+  /** What forbids that this frame comes next, or undefined. */
+  contradiction(frame: DecodedFrameHeader): string | undefined {
     if (this.#linked) {
       if (frame.frameSequence !== this.nextFrameSequence) {
         return `frame sequence ${frame.frameSequence} where ${this.nextFrameSequence} follows`

@@ -3,6 +3,7 @@ import CRC32 from 'crc-32'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CHECKSUM_CROSSOVER_BYTES, checksum } from '../../src/format/checksum.ts'
+import { WebAssembly } from '../../src/shared/web-assembly.ts'
 
 function pattern(length: number): Uint8Array {
   const bytes = new Uint8Array(length)
