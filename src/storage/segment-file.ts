@@ -134,6 +134,11 @@ export class SegmentBuilder {
     return this.#filledTo
   }
 
+  /** Where the frames that were put in front end, and the first own frame goes. */
+  get provenOffset(): number {
+    return this.#provenOffset
+  }
+
   /** Writes zeros up to this offset, where the file has no blocks yet. Synced by `publish`, or by `sync`. */
   fill(to: number): void {
     const end = Math.min(to, this.#spec.segmentBytes)
