@@ -18,6 +18,16 @@ function wakeIndex(frame: number): number {
   return at.WAKES + (frame & (at.WAKES_COUNT - 1)) * at.LINE_WORDS
 }
 
+/** The newest frame, as the next one refers to it. */
+export interface FrameChain {
+  segment: number
+  offset: number
+  endOffset: number
+  frameSequence: number
+  /** Its header checksum. */
+  checksum: number
+}
+
 /** View on the control words: the commit-lock, staging, publication, and the words that threads wait on. */
 export class Control {
   private readonly words: Words
@@ -97,6 +107,14 @@ export class Control {
     return load(this.words, at.PREVIOUS_CHECKSUM) >>> 0
   }
 
+  previousSegment(): number {
+    return this.wide.load(at.PREVIOUS_SEGMENT * 4)
+  }
+
+  previousEnd(): number {
+    return this.wide.load(at.PREVIOUS_END * 4)
+  }
+
   lastFrameFlags(): number {
     return load(this.words, at.LAST_FRAME_FLAGS)
   }
@@ -118,23 +136,31 @@ export class Control {
   }
 
   /** Where the frame after the newest one goes, and what it says of the newest one. */
-  storeChain(
-    writeOffset: number,
-    frameSequence: number,
-    previousOffset: number,
-    previousChecksum: number,
-  ): void {
-    this.wide.store(at.WRITE_OFFSET * 4, writeOffset)
-    this.wide.store(at.FRAME_SEQUENCE * 4, frameSequence)
-    this.wide.store(at.PREVIOUS_OFFSET * 4, previousOffset)
-    store(this.words, at.PREVIOUS_CHECKSUM, previousChecksum | 0)
+  storeChain(chain: FrameChain): void {
+    this.wide.store(at.WRITE_OFFSET * 4, chain.endOffset)
+    this.wide.store(at.FRAME_SEQUENCE * 4, chain.frameSequence + 1)
+    this.wide.store(at.PREVIOUS_OFFSET * 4, chain.offset)
+    this.wide.store(at.PREVIOUS_SEGMENT * 4, chain.segment)
+    this.wide.store(at.PREVIOUS_END * 4, chain.endOffset)
+    store(this.words, at.PREVIOUS_CHECKSUM, chain.checksum | 0)
+  }
+
+  /** At a rotation: the chain goes on, in another segment. */
+  storeWriteOffset(offset: number): void {
+    this.wide.store(at.WRITE_OFFSET * 4, offset)
   }
 
   storeLastFrameFlags(flags: number): void {
     store(this.words, at.LAST_FRAME_FLAGS, flags)
   }
 
-  storeSegment(sequence: number, saltLow: number, saltHigh: number): void {
+  /** Frames of the current segment end at or before this offset. */
+  segmentLimit(): number {
+    return load(this.words, at.SEGMENT_LIMIT)
+  }
+
+  storeSegment(sequence: number, saltLow: number, saltHigh: number, limit: number): void {
+    store(this.words, at.SEGMENT_LIMIT, limit)
     store(this.words, at.SALT_LOW, saltLow | 0)
     store(this.words, at.SALT_HIGH, saltHigh | 0)
     this.wide.store(at.SEGMENT * 4, sequence)
@@ -306,6 +332,14 @@ export class Control {
   ringKeeper(): void {
     add(this.words, at.KEEPER_BELL, 1)
     notify(this.words, at.KEEPER_BELL, EVERYBODY)
+  }
+
+  isKeeperWorking(): boolean {
+    return load(this.words, at.KEEPER_WORKING) === 1
+  }
+
+  storeKeeperWorking(working: boolean): void {
+    store(this.words, at.KEEPER_WORKING, working ? 1 : 0)
   }
 
   wantsRoom(): boolean {

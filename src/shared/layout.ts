@@ -56,6 +56,12 @@ export const FRAME_SEQUENCE = 86
 export const PREVIOUS_OFFSET = 88
 //  90  | PREVIOUS_CHECKSUM        | lock            | -            | header checksum of the newest staged frame
 export const PREVIOUS_CHECKSUM = 90
+// 104  | PREVIOUS_SEGMENT (wide)  | lock            | -            | segment of the newest staged frame
+export const PREVIOUS_SEGMENT = 104
+// 106  | PREVIOUS_END (wide)      | lock            | -            | offset behind that frame
+export const PREVIOUS_END = 106
+//  91  | SEGMENT_LIMIT            | lock            | -            | bytes; frames of SEGMENT end at or before it
+export const SEGMENT_LIMIT = 91
 //  92  | SEGMENT (wide)           | lock            | -            | sequence of the segment that is written
 export const SEGMENT = 92
 //  94  | SALT_LOW, SALT_HIGH      | lock            | -            | salt of that segment
@@ -81,10 +87,7 @@ export const FAILED_RANGE_COUNT = 115
 export const FAILED_FROM = 116
 // 118  | INDETERMINATE_TO (wide)  | settlers (max)  | -            | final once the phase is SETTLED
 export const INDETERMINATE_TO = 118
-// ---- holes, space, internal workers
-// 128  | HOLE_AT, HOLE_SET        | leader/publisher| -            | HOLE_SET: a leader stopped at position HOLE_AT and wants to hear of its publication
-export const HOLE_AT = 128
-export const HOLE_SET = 129
+// ---- space, internal workers
 // 144  | SPACE, SPACE_WANTED      | leader/waiter   | full ring    | SPACE grows when ring space was freed and SPACE_WANTED was set
 export const SPACE = 144
 export const SPACE_WANTED = 145
@@ -113,6 +116,8 @@ export const READY_SALT_HIGH = 182
 export const READY_SEGMENT = 184
 // 186  | ZEROED (wide)            | keeper / lock   | -            | (SEGMENT mod 2^20) << 32 | offset; frames end at or before the offset, the keeper writes zeros only behind it
 export const ZEROED = 186
+// 188  | KEEPER_WORKING           | keeper          | -            | 1: files are being made; only begun while the log is not failed
+export const KEEPER_WORKING = 188
 // 192  | CLIENTS_USED             | connectors (max)| -            | client lines above it were never used
 export const CLIENTS_USED = 192
 

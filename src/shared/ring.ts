@@ -1,6 +1,6 @@
 import { compareExchange, load, store, type WideWords, type Words } from './atomics.ts'
 import type { ClientTable } from './clients.ts'
-import { GRANULE_SHIFT, HEAD, HOLE_AT, HOLE_SET, RESERVATION } from './layout.ts'
+import { GRANULE_SHIFT, HEAD, RESERVATION } from './layout.ts'
 import type { SharedMemory } from './memory.ts'
 
 const RESERVED = 0x80000000 | 0
@@ -127,19 +127,6 @@ export class Ring {
   /** Nothing is reserved that was not staged. */
   isEmpty(): boolean {
     return this.tail() === this.head()
-  }
-
-  // ---- a leader that stopped at a hole
-
-  noteHole(position: number): void {
-    store(this.words, HOLE_AT, position)
-    store(this.words, HOLE_SET, 1)
-  }
-
-  /** After a publication: did a leader stop at this very place? Then it, or another, must be told. */
-  wasAwaitedHole(position: number): boolean {
-    if (load(this.words, HOLE_SET) === 0 || load(this.words, HOLE_AT) !== position) return false
-    return compareExchange(this.words, HOLE_SET, 1, 0)
   }
 
   // ---- bytes

@@ -23,6 +23,8 @@ import type { SharedMemory } from './memory.ts'
  *  18  | PREVIOUS_OFFSET   | lock          | (wide)
  *  20  | STARTED_MS (wide) | owner         | wall clock when the write began
  *  22  | FLAGS             | lock          | frame flags
+ *  24  | PREVIOUS_SEGMENT  | lock          | (wide)
+ *  26  | PREVIOUS_END      | lock          | (wide) offset behind the frame before it
  *
  * State word: frame number (16 low bits) << 14 | owner client << 4 | state. Each step is a compare-exchange on the
  * whole word, so that a step that was meant for another frame or another owner fails.
@@ -47,6 +49,8 @@ const FRAME_SEQUENCE = 16
 const PREVIOUS_OFFSET = 18
 const STARTED_MS = 20
 const FLAGS = 22
+const PREVIOUS_SEGMENT = 24
+const PREVIOUS_END = 26
 
 export const SLOT_STAGED = 1
 export const SLOT_WRITING = 2
@@ -78,6 +82,8 @@ export interface SlotFields {
   checksum: number
   previousChecksum: number
   previousOffset: number
+  previousSegment: number
+  previousEnd: number
   recordCount: number
   firstLsn: number
   endLsn: number
@@ -133,6 +139,8 @@ export class SlotTable {
     this.wide.store((at + SEGMENT) * 4, fields.segment)
     this.wide.store((at + FRAME_SEQUENCE) * 4, fields.frameSequence)
     this.wide.store((at + PREVIOUS_OFFSET) * 4, fields.previousOffset)
+    this.wide.store((at + PREVIOUS_SEGMENT) * 4, fields.previousSegment)
+    this.wide.store((at + PREVIOUS_END) * 4, fields.previousEnd)
     store(this.words, at + STATE, stateWordOf(frame, client, SLOT_STAGED))
   }
 
@@ -210,5 +218,13 @@ export class SlotTable {
 
   previousOffsetOf(frame: number): number {
     return this.wide.load((this.at(frame) + PREVIOUS_OFFSET) * 4)
+  }
+
+  previousSegmentOf(frame: number): number {
+    return this.wide.load((this.at(frame) + PREVIOUS_SEGMENT) * 4)
+  }
+
+  previousEndOf(frame: number): number {
+    return this.wide.load((this.at(frame) + PREVIOUS_END) * 4)
   }
 }

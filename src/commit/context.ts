@@ -1,0 +1,52 @@
+import { ClientTable } from '../shared/clients.ts'
+import { Control } from '../shared/control.ts'
+import type { SharedMemory } from '../shared/memory.ts'
+import { Phases } from '../shared/phase.ts'
+import { Ring } from '../shared/ring.ts'
+import { SlotTable } from '../shared/slots.ts'
+import { Counters } from '../shared/stats.ts'
+import type { Liveness } from './liveness.ts'
+import type { SegmentSupply } from './segment-supply.ts'
+import type { SegmentWriter } from './segment-writer.ts'
+
+/** Wall clock and a monotonic clock, injected. */
+export interface Clock {
+  /** Milliseconds since 1970; may run backwards. */
+  wallMs(): number
+  /** Milliseconds since some instant; never runs backwards. */
+  monotonicMs(): number
+}
+
+/** Everything one client needs to take part in the commit protocol. Belongs to one thread. */
+export interface CommitContext {
+  readonly memory: SharedMemory
+  readonly control: Control
+  readonly ring: Ring
+  readonly slots: SlotTable
+  readonly phases: Phases
+  readonly clients: ClientTable
+  readonly counters: Counters
+  /** Number of this client's line. */
+  readonly client: number
+  /** The thread word of that line. */
+  readonly thread: number
+  readonly liveness: Liveness
+  readonly writer: SegmentWriter
+  readonly supply: SegmentSupply
+  readonly clock: Clock
+}
+
+/** The views that every client has, upon its thread's own view of the memory. */
+export function createViews(
+  memory: SharedMemory,
+): Pick<CommitContext, 'memory' | 'control' | 'ring' | 'slots' | 'phases' | 'clients' | 'counters'> {
+  return {
+    memory,
+    control: new Control(memory),
+    ring: new Ring(memory),
+    slots: new SlotTable(memory),
+    phases: new Phases(memory),
+    clients: new ClientTable(memory),
+    counters: new Counters(memory),
+  }
+}

@@ -1,0 +1,121 @@
+import { PHASE_CLOSED, PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import { SLOT_STAGED, SLOT_SYNCED, SLOT_WRITING, slotState } from '../shared/slots.ts'
+import type { CommitContext } from './context.ts'
+import { Poison } from './poison.ts'
+
+/** Writes staged frames, publishes them in order, hands the lead over and wakes the followers. */
+export class FrameWriter {
+  private readonly context: CommitContext
+  readonly poison: Poison
+
+  constructor(context: CommitContext) {
+    this.context = context
+    this.poison = new Poison(context)
+  }
+
+  /** The leader's own frame, just staged, the lock released. */
+  writeStaged(frame: number): void {
+    const { slots, writer, phases, client } = this.context
+    const staged = slots.stateWord(frame)
+    // Somebody took it over, or cancelled it.
+    if (!slots.isOfFrame(staged, frame) || slotState(staged) !== SLOT_STAGED) return
+    // The phase is loaded after the slot became STAGED. Whoever poisons the log changes the phase first and then
+    // cancels what is staged: so either it finds this slot, or this load finds the new phase.
+    if (!this.mayWrite(phases.phase())) {
+      this.poison.settleFrame(frame)
+      this.poison.wakeEverybody()
+      return
+    }
+    if (!writer.openSegment(slots.segmentOf(frame))) {
+      this.poison.failStaged(frame, staged, writer.failedCall, writer.failedErrno)
+      return
+    }
+    if (slots.changeState(frame, staged, client, SLOT_WRITING)) this.writeOwned(frame)
+  }
+
+  /** Takes over a frame from a client that is gone: writes and syncs all of it again, whatever it had done. */
+  adoptFrame(frame: number, stateWord: number): boolean {
+    const { slots, writer, phases, client, counters } = this.context
+    if (!this.mayWrite(phases.phase())) {
+      this.poison.settleFrame(frame)
+      this.poison.wakeEverybody()
+      return true
+    }
+    if (!writer.openSegment(slots.segmentOf(frame))) return false
+    if (!slots.changeState(frame, stateWord, client, SLOT_WRITING)) return false
+    counters.count('takeovers', 1)
+    this.writeOwned(frame)
+    return true
+  }
+
+  /** CLOSED: the closing thread sets it while its seal is staged. */
+  private mayWrite(phase: number): boolean {
+    return (
+      phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING || phase === PHASE_CLOSED
+    )
+  }
+
+  private writeOwned(frame: number): void {
+    const { slots, writer, client, counters, clock, memory } = this.context
+    const writing = slots.stateWord(frame)
+    const length = slots.frameBytes(frame)
+    const startedMs = clock.monotonicMs()
+    slots.storeStarted(frame, clock.wallMs())
+    if (!writer.writeDurably(memory.bytes, slots.bufferAt(frame), length, slots.offsetOf(frame), startedMs)) {
+      this.poison.failFrame(frame, writing, writer.failedCall, writer.failedErrno)
+      return
+    }
+    counters.count('syncs', 1)
+    counters.count('syncMicros', Math.round((clock.monotonicMs() - startedMs) * 1000))
+    counters.count('bytes', length)
+    if (slots.changeState(frame, writing, client, SLOT_SYNCED)) this.publishReady()
+  }
+
+  /**
+   * Publishes, in order, every frame whose sync returned. Any thread may do it at any time; each frame is counted
+   * by one of them. True when this call published something.
+   */
+  publishReady(): boolean {
+    const { control, slots, clients } = this.context
+    const first = control.publishedCount()
+    let end = first
+    for (;;) {
+      const frame = control.publishedCount()
+      const stateWord = slots.stateWord(frame)
+      if (!slots.isOfFrame(stateWord, frame) || slotState(stateWord) !== SLOT_SYNCED) break
+      const firstLsn = slots.firstLsn(frame)
+      const endLsn = slots.endLsn(frame)
+      const recordCount = slots.recordCount(frame)
+      // Read before the slot could serve another frame: only then are the fields those of this one.
+      if (control.publishedCount() !== frame) continue
+      if (endLsn > firstLsn) control.raiseDurableLsn(endLsn - 1)
+      if (!control.advancePublished(frame)) continue
+      end = (frame + 1) | 0
+      this.countPublished(recordCount)
+    }
+    if (end === first) return false
+    // The next leader first: its wake-up takes as long as everybody else's, and the disk is idle until then.
+    this.handOver()
+    for (let frame = first; frame !== end; frame = (frame + 1) | 0) control.wakeFollowers(frame)
+    clients.wakeArmed(control.durableLsn())
+    return true
+  }
+
+  private countPublished(recordCount: number): void {
+    const { control, counters } = this.context
+    if (control.lastCommitFailed()) control.storeLastCommitFailed(false)
+    if (recordCount === 0) {
+      counters.count('seals', 1)
+      return
+    }
+    counters.count('frames', 1)
+    counters.count('records', recordCount)
+  }
+
+  /** When records wait in the ring: wakes one of those who wait to lead them, or the committer. */
+  handOver(): void {
+    const { control, ring } = this.context
+    if (ring.isEmpty()) return
+    if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()
+  }
+}

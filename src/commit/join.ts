@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto'
+import type { ThreadIdentity } from '../shared/clients.ts'
+import type { SharedMemory } from '../shared/memory.ts'
+import { SLOT_STAGED, SLOT_WRITING, slotOwner, slotState } from '../shared/slots.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import type { SyncMethod } from '../storage/sync-method.ts'
+import { type Clock, type CommitContext, createViews } from './context.ts'
+import { isClientGone } from './gone.ts'
+import type { Liveness } from './liveness.ts'
+import { SegmentSupply, type SupplySpec } from './segment-supply.ts'
+import { SegmentWriter } from './segment-writer.ts'
+
+/** The clocks of the machine. */
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+}
+
+/** What a thread brings along when it joins the protocol. */
+export interface JoinSpec {
+  fs: FileSystem
+  method: SyncMethod
+  supply: SupplySpec
+  liveness: Liveness
+  identity: ThreadIdentity
+  clock: Clock
+  kind: number
+}
+
+/** Takes a client line and builds the client's context; undefined when every line is taken by a living thread. */
+export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContext | undefined {
+  const views = createViews(memory)
+  const sources = { randomBytes: (count: number): Uint8Array => randomBytes(count), nowMs: spec.clock.wallMs }
+  const context: CommitContext = {
+    ...views,
+    client: 0,
+    thread: spec.identity.thread,
+    liveness: spec.liveness,
+    clock: spec.clock,
+    writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method),
+    supply: new SegmentSupply(spec.fs, spec.supply, views.control, sources),
+  }
+  let client = views.clients.claimLine(spec.identity, spec.kind)
+  if (client === 0) client = reclaimLine(context, spec)
+  return client === 0 ? undefined : { ...context, client }
+}
+
+/** Takes the line of a client whose thread has ended, once the others have taken over what it held. */
+function reclaimLine(context: CommitContext, spec: JoinSpec): number {
+  const { clients } = context
+  for (let client = 1; client <= clients.maxClients; client++) {
+    const thread = clients.threadOf(client)
+    if (thread === context.thread && !clients.isReportedDead(client)) continue
+    if (!isClientGone(context, client) || ownsSomething(context, client)) continue
+    if (clients.claimThisLine(client, thread, spec.identity, spec.kind)) return client
+  }
+  return 0
+}
+
+function ownsSomething(context: CommitContext, client: number): boolean {
+  const { control, slots, ring, clients } = context
+  if (control.lockHolder() === client) return true
+  if (ring.reserverOf(clients.placePosition(client)) === client) return true
+  for (let frame = control.publishedCount(); frame !== control.stagedCount(); frame = (frame + 1) | 0) {
+    const word = slots.stateWord(frame)
+    if (!slots.isOfFrame(word, frame) || slotOwner(word) !== client) continue
+    if (slotState(word) === SLOT_STAGED || slotState(word) === SLOT_WRITING) return true
+  }
+  return false
+}
+
+/** Gives the line back. The client must not be in a call. */
+export function leaveProtocol(context: CommitContext): void {
+  context.writer.closeSegment()
+  context.clients.freeLine(context.client)
+}

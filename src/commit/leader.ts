@@ -1,0 +1,294 @@
+import { assert } from '../assert.ts'
+import {
+  encodeFrameHeader,
+  FLAG_SEAL,
+  FRAME_CHECKSUM_INPUT_BYTES,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  frameBytes,
+} from '../format/frame.ts'
+import type { FrameChain } from '../shared/control.ts'
+import { GRANULE_SHIFT } from '../shared/layout.ts'
+import { PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import type { SlotFields } from '../shared/slots.ts'
+import type { CommitContext } from './context.ts'
+import { FrameWriter } from './frame-writer.ts'
+import { isClientGone } from './gone.ts'
+import { Prefix } from './prefix.ts'
+import { ROOM_FAILED, ROOM_YES, Room } from './room.ts'
+
+/** No frame was staged. Frame numbers are never compared with it: they may be negative. */
+const STAGED_NOTHING = undefined
+
+/**
+ * What a leader does: under the commit-lock it takes the published prefix of the ring, copies it to a staging
+ * buffer, frees the ring space and releases the lock; then it writes and syncs the frame (FrameWriter). All calls
+ * are synchronous and belong to one thread.
+ */
+export class Leader {
+  private readonly context: CommitContext
+  private readonly prefix: Prefix
+  private readonly room: Room
+  readonly frames: FrameWriter
+  private readonly header: FrameHeader
+  private readonly fields: SlotFields
+  private readonly chain: FrameChain
+  private readonly headerViews: DataView[]
+  private readonly checksumInputs: Uint8Array[]
+
+  constructor(context: CommitContext) {
+    this.context = context
+    this.prefix = new Prefix(context.memory, context.ring)
+    this.room = new Room(context)
+    this.frames = new FrameWriter(context)
+    this.header = emptyHeader()
+    this.fields = emptyFields()
+    this.chain = { segment: 0, offset: 0, endOffset: 0, frameSequence: 0, checksum: 0 }
+    this.headerViews = []
+    this.checksumInputs = []
+    const { buffer } = context.memory.bytes
+    for (let slot = 0; slot < context.memory.layout.slotCount; slot++) {
+      const at = context.slots.bufferAt(slot)
+      this.headerViews.push(new DataView(buffer, at, FRAME_HEADER_BYTES))
+      this.checksumInputs.push(new Uint8Array(buffer, at, FRAME_CHECKSUM_INPUT_BYTES))
+    }
+  }
+
+  /**
+   * Leads one batch when there is one to lead: a published prefix, a free slot, room, and nobody else at it.
+   * True when a batch was staged (and by now is decided, durable or failed).
+   */
+  tryLead(): boolean {
+    const { context } = this
+    while (this.mayLead()) {
+      const owner = context.clients.nextOwner(context.client)
+      if (!context.control.acquireLock(0, owner)) return false
+      const frame = this.stageBatch()
+      context.control.releaseLock(owner)
+      if (frame !== STAGED_NOTHING) {
+        this.lead(frame)
+        return true
+      }
+      // Whoever published since the scan and found the lock taken counts on this second look.
+      if (!context.ring.isPublished(context.ring.head()) || this.isBlocked()) return false
+    }
+    return false
+  }
+
+  private lead(frame: number): void {
+    // With more than one slot the next batch need not wait for this one.
+    if (this.context.control.hasFreeSlot()) this.frames.handOver()
+    this.frames.writeStaged(frame)
+  }
+
+  /** A cheap look before the lock is tried. */
+  private mayLead(): boolean {
+    const { control, ring } = this.context
+    return (
+      control.hasFreeSlot() &&
+      control.lockOwner() === 0 &&
+      ring.isPublished(ring.head()) &&
+      this.isLeadingPhase() &&
+      this.openCurrent()
+    )
+  }
+
+  /** Something other than the ring stands in the way: its end wakes whoever waits. */
+  private isBlocked(): boolean {
+    return !this.context.control.hasFreeSlot() || !this.isLeadingPhase() || this.context.control.wantsRoom()
+  }
+
+  private isLeadingPhase(): boolean {
+    const phase = this.context.phases.phase()
+    return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+  }
+
+  /** A leader needs its own fd before it takes anything. One who cannot get it leaves the lead to the committer. */
+  private openCurrent(): boolean {
+    const { context } = this
+    if (context.writer.openSegment(context.control.segmentSequence())) return true
+    const committer = context.control.committerClient()
+    if (committer === context.client || committer === 0 || isClientGone(context, committer)) {
+      this.failUnderLock()
+    } else {
+      context.control.ringCommitter()
+    }
+    return false
+  }
+
+  /** Nobody can open the segment. Under the commit-lock, so that no frame is staged beside it. */
+  private failUnderLock(): void {
+    const { control, clients, client, writer } = this.context
+    const owner = clients.nextOwner(client)
+    if (!control.acquireLock(0, owner)) return
+    this.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
+    control.releaseLock(owner)
+  }
+
+  /** Stages one batch, or returns STAGED_NOTHING. Only under the commit-lock. */
+  private stageBatch(): number | undefined {
+    const { control } = this.context
+    if (!this.isLeadingPhase() || !control.hasFreeSlot()) return STAGED_NOTHING
+    this.prefix.scanPublished()
+    // Empty, or a hole: whoever publishes there leads, or rings the committer.
+    return this.prefix.recordCount === 0 ? STAGED_NOTHING : this.stagePrefix(0)
+  }
+
+  /**
+   * Stages a frame without records, which proves what stands before it, when everything is published. With the
+   * close flag in the phase SEALING only; the caller then holds the lock until the phase is CLOSED.
+   */
+  stageSeal(flags: number): number | undefined {
+    const { control, ring, phases } = this.context
+    if (!control.isDrained() || !ring.isEmpty()) return STAGED_NOTHING
+    if (flags === FLAG_SEAL && phases.phase() !== PHASE_OPEN) return STAGED_NOTHING
+    if (flags !== FLAG_SEAL && phases.phase() !== PHASE_SEALING) return STAGED_NOTHING
+    this.prefix.scanPublished()
+    assert(this.prefix.recordCount === 0, 'a seal holds no records')
+    return this.stagePrefix(flags)
+  }
+
+  /** Is the newest frame a seal? */
+  isSealed(): boolean {
+    return (this.context.control.lastFrameFlags() & FLAG_SEAL) !== 0
+  }
+
+  /** Writes an idle seal unless the newest frame is one; true when the newest frame is a seal on return. */
+  trySeal(): boolean {
+    const { context } = this
+    if (this.isSealed()) return true
+    if (context.control.lockOwner() !== 0) return false
+    if (!context.writer.openSegment(context.control.segmentSequence())) return false
+    const owner = context.clients.nextOwner(context.client)
+    if (!context.control.acquireLock(0, owner)) return false
+    const frame = this.stageSeal(FLAG_SEAL)
+    context.control.releaseLock(owner)
+    if (frame === STAGED_NOTHING) return false
+    this.lead(frame)
+    return true
+  }
+
+  private stagePrefix(flags: number): number | undefined {
+    const { context, prefix, header, fields } = this
+    const { control, slots, ring } = context
+    const bodyBytes = ((prefix.to - prefix.from) | 0) << GRANULE_SHIFT
+    const length = frameBytes(bodyBytes, context.memory.layout.blockBytes)
+    const room = this.room.findRoom(length)
+    if (room === ROOM_FAILED) {
+      this.frames.poison.failLog(control.headLsn(), 'room', control.roomErrno())
+      control.storeRoomErrno(0)
+    }
+    if (room !== ROOM_YES) return STAGED_NOTHING
+    const frame = control.stagedCount()
+    const slot = slots.slotIndexOf(frame)
+    const at = slots.bufferAt(frame)
+    ring.copyOut(prefix.from, prefix.split, prefix.to, at + FRAME_HEADER_BYTES)
+    context.memory.bytes.fill(0, at + FRAME_HEADER_BYTES + bodyBytes, at + length)
+    header.flags = flags
+    header.segmentSequence = control.segmentSequence()
+    header.offset = control.writeOffset()
+    header.saltLow = control.saltLow()
+    header.saltHigh = control.saltHigh()
+    header.frameSequence = control.frameSequence()
+    header.firstLsn = control.headLsn()
+    header.durableLsn = control.durableLsn()
+    header.wallClockMs = Math.max(0, Math.floor(context.clock.wallMs()))
+    header.lsnCount = prefix.lsnCount
+    header.recordCount = prefix.recordCount
+    header.bodyBytes = bodyBytes
+    header.bodyChecksum = prefix.recordCount === 0 ? 0 : prefix.bodyChecksum()
+    header.previousOffset = control.previousOffset()
+    header.previousChecksum = control.previousChecksum()
+    fields.checksum = encodeFrameHeader(this.headerViews[slot], this.checksumInputs[slot], header)
+    fields.frameBytes = length
+    fields.ringEnd = prefix.to
+    fields.previousChecksum = header.previousChecksum
+    fields.previousOffset = header.previousOffset
+    fields.previousSegment = control.previousSegment()
+    fields.previousEnd = control.previousEnd()
+    fields.recordCount = prefix.recordCount
+    fields.firstLsn = header.firstLsn
+    fields.endLsn = header.firstLsn + prefix.lsnCount
+    fields.offset = header.offset
+    fields.segment = header.segmentSequence
+    fields.frameSequence = header.frameSequence
+    fields.flags = flags
+    // The instant of staging. Whoever takes the lock over before it finds nothing changed; after it, finishStaging
+    // completes the rest from the slot.
+    const followsSeal = this.isSealed()
+    slots.stageSlot(frame, context.client, fields)
+    this.finishStaging()
+    // The committer sleeps without a timer behind a seal: it has to write the next one.
+    if (followsSeal && flags === 0) control.ringCommitter()
+    return frame
+  }
+
+  /**
+   * Completes what the staging of a frame began: frees its ring space and moves the words that the next frame
+   * builds on. Every step may have been done already, by a leader who died in the midst of them. Only under the
+   * commit-lock.
+   */
+  finishStaging(): void {
+    const { control, slots, ring } = this.context
+    const frame = control.stagedCount()
+    const stateWord = slots.stateWord(frame)
+    if (!slots.isOfFrame(stateWord, frame)) return
+    const ringEnd = slots.ringEnd(frame)
+    if (ring.head() !== ringEnd) ring.freeUpTo(ringEnd)
+    control.storeHeadLsn(slots.endLsn(frame))
+    this.chain.segment = slots.segmentOf(frame)
+    this.chain.offset = slots.offsetOf(frame)
+    this.chain.endOffset = this.chain.offset + slots.frameBytes(frame)
+    this.chain.frameSequence = slots.frameSequenceOf(frame)
+    this.chain.checksum = slots.checksumOf(frame)
+    control.storeChain(this.chain)
+    control.storeLastFrameFlags(slots.flagsOf(frame))
+    control.storeStagedCount(frame + 1)
+    control.announceSpace()
+  }
+
+  /** After the lock was taken over from one who is gone: brings everything to where it can go on. */
+  repairUnderLock(): void {
+    this.room.finishRotation()
+    this.finishStaging()
+  }
+}
+
+function emptyHeader(): FrameHeader {
+  return {
+    flags: 0,
+    segmentSequence: 0,
+    offset: 0,
+    saltLow: 0,
+    saltHigh: 0,
+    frameSequence: 0,
+    firstLsn: 0,
+    durableLsn: 0,
+    wallClockMs: 0,
+    lsnCount: 0,
+    recordCount: 0,
+    bodyBytes: 0,
+    bodyChecksum: 0,
+    previousOffset: 0,
+    previousChecksum: 0,
+  }
+}
+
+function emptyFields(): SlotFields {
+  return {
+    frameBytes: 0,
+    ringEnd: 0,
+    checksum: 0,
+    previousChecksum: 0,
+    previousOffset: 0,
+    previousSegment: 0,
+    previousEnd: 0,
+    recordCount: 0,
+    firstLsn: 0,
+    endLsn: 0,
+    offset: 0,
+    segment: 0,
+    frameSequence: 0,
+    flags: 0,
+  }
+}

@@ -1,0 +1,121 @@
+import {
+  PHASE_CLOSING,
+  PHASE_OPEN,
+  PHASE_POISONED,
+  PHASE_SEALING,
+  PHASE_SETTLED,
+  phaseOf,
+} from '../shared/phase.ts'
+import {
+  SLOT_CANCELLED,
+  SLOT_FAILED,
+  SLOT_STAGED,
+  SLOT_WRITING,
+  slotOwner,
+  slotState,
+} from '../shared/slots.ts'
+import type { CommitContext } from './context.ts'
+import { OWNER_GONE, ownerState } from './gone.ts'
+import { FAILURE_CALLS, type FailureCall } from './segment-writer.ts'
+
+/**
+ * Failure is final: the log takes no more frames until resume() has fenced the failed ones off. What was only
+ * staged is cancelled (`not-written`); what a write was begun for is `indeterminate`.
+ */
+export class Poison {
+  private readonly context: CommitContext
+
+  constructor(context: CommitContext) {
+    this.context = context
+  }
+
+  /** The frame's own write or sync failed. Called by its owner, with the slot's state word as it was set to WRITING. */
+  failFrame(frame: number, stateWord: number, call: FailureCall, errno: number): void {
+    const { slots, phases, client } = this.context
+    const firstLsn = slots.firstLsn(frame)
+    phases.raiseIndeterminateTo(slots.endLsn(frame) - 1)
+    // Stored before the slot says FAILED: a thread that finds such a slot, its owner gone, poisons the log for it.
+    if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+    slots.changeState(frame, stateWord, client, SLOT_FAILED)
+    this.failLog(firstLsn, call, errno)
+  }
+
+  /** The segment of a frame that is only staged cannot be opened. */
+  failStaged(frame: number, stateWord: number, call: FailureCall, errno: number): void {
+    const { slots, client } = this.context
+    const firstLsn = slots.firstLsn(frame)
+    if (slots.changeState(frame, stateWord, client, SLOT_CANCELLED)) this.failLog(firstLsn, call, errno)
+  }
+
+  /**
+   * Every LSN from `fromLsn` on has failed: the first LSN of a frame that is FAILED or CANCELLED, or HEAD_LSN and
+   * the caller holds the commit-lock.
+   */
+  failLog(fromLsn: number, call: FailureCall, errno: number): void {
+    const { phases, control, counters } = this.context
+    phases.lowerFailedFrom(fromLsn)
+    for (;;) {
+      const word = phases.phaseWord()
+      if (!this.isUnfailed(phaseOf(word))) break
+      phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+      if (!phases.changePhase(word, PHASE_POISONED)) continue
+      control.storeLastCommitFailed(true)
+      counters.count('failures', 1)
+      break
+    }
+    this.settle()
+    this.wakeEverybody()
+  }
+
+  /** A slot says FAILED and the phase does not: its owner died in between. */
+  finishFailure(frame: number): void {
+    const { phases, slots } = this.context
+    if (!this.isUnfailed(phases.phase())) return
+    this.failLog(slots.firstLsn(frame), FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
+  }
+
+  private isUnfailed(phase: number): boolean {
+    return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+  }
+
+  /**
+   * Makes every outcome final: cancels what is staged only. Any thread may do it, again and again: the steps are
+   * compare-exchanges, minima and maxima. A leader that stages after this scan finds the phase changed and cancels.
+   */
+  settle(): void {
+    const { phases, control } = this.context
+    const word = phases.phaseWord()
+    if (phaseOf(word) !== PHASE_POISONED) return
+    const staged = control.stagedCount()
+    for (let frame = control.publishedCount(); frame !== staged; frame = (frame + 1) | 0)
+      this.settleFrame(frame)
+    if (phases.changePhase(word, PHASE_SETTLED)) this.wakeEverybody()
+  }
+
+  /** FAILED_FROM is lowered after the slot's state is final, never before: until then it might yet become durable. */
+  settleFrame(frame: number): void {
+    const { slots, phases, client } = this.context
+    let stateWord = slots.stateWord(frame)
+    if (!slots.isOfFrame(stateWord, frame)) return
+    const firstLsn = slots.firstLsn(frame)
+    const endLsn = slots.endLsn(frame)
+    const state = slotState(stateWord)
+    if (state === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
+    if (state === SLOT_WRITING && ownerState(this.context, slotOwner(stateWord)) === OWNER_GONE) {
+      // Its bytes may be on disk or not. Nobody repeats the write: the log has failed.
+      slots.changeState(frame, stateWord, client, SLOT_FAILED)
+    }
+    stateWord = slots.stateWord(frame)
+    if (!slots.isOfFrame(stateWord, frame)) return
+    const settled = slotState(stateWord)
+    if (settled !== SLOT_CANCELLED) phases.raiseIndeterminateTo(endLsn - 1)
+    if (settled === SLOT_CANCELLED || settled === SLOT_FAILED) phases.lowerFailedFrom(firstLsn)
+  }
+
+  wakeEverybody(): void {
+    const { control, clients } = this.context
+    control.wakeAllWaiters()
+    control.ringCommitter()
+    clients.wakeAllArmed()
+  }
+}

@@ -1,0 +1,101 @@
+import type { Control } from '../shared/control.ts'
+import type { CommitContext } from './context.ts'
+import { THREAD_GONE } from './liveness.ts'
+import { READY_NONE, READY_PREPARED, READY_ROTATING, type SegmentSupply } from './segment-supply.ts'
+import { errnoOf } from './segment-writer.ts'
+
+export const ROOM_YES = 0
+/** Frames are in flight: the segment is changed when they are published. */
+export const ROOM_AFTER_DRAIN = 1
+/** The segment-keeper was asked; it wakes everybody when there is room. */
+export const ROOM_ASKED = 2
+/** The room cannot be made: `roomErrno` says why. */
+export const ROOM_FAILED = 3
+
+/** Finds room for the next frame, and rotates to the next segment. Every method: only under the commit-lock. */
+export class Room {
+  private readonly context: CommitContext
+  private readonly control: Control
+  private readonly blockBytes: number
+  private readonly segmentBytes: number
+
+  constructor(context: CommitContext) {
+    this.context = context
+    this.control = context.control
+    this.blockBytes = context.memory.layout.blockBytes
+    this.segmentBytes = context.memory.layout.segmentBytes
+  }
+
+  /** Is there room for a frame of this length at WRITE_OFFSET? Rotates when the segment is full. */
+  findRoom(frameBytes: number): number {
+    const { control } = this
+    const end = control.writeOffset() + frameBytes
+    if (end <= control.zeroedTo(control.segmentSequence())) return ROOM_YES
+    if (end > control.segmentLimit()) {
+      // The first frame of a segment proves the one before complete: so everything in it must be durable first.
+      if (!control.isDrained()) return ROOM_AFTER_DRAIN
+      if (control.readyState() === READY_PREPARED) {
+        this.rotate()
+        return ROOM_YES
+      }
+    }
+    return this.askForRoom(frameBytes)
+  }
+
+  private rotate(): void {
+    this.control.storeReadyState(READY_ROTATING)
+    this.finishRotation()
+    this.context.counters.count('rotations', 1)
+  }
+
+  /** Completes a rotation that the lock's holder, perhaps one who died, had begun. Doing it again changes nothing. */
+  finishRotation(): void {
+    const { control } = this
+    if (control.readyState() !== READY_ROTATING) return
+    const segment = control.readySegment()
+    control.storeZeroed(segment, this.segmentBytes)
+    control.storeWriteOffset(this.blockBytes)
+    control.storeSegment(segment, control.readySaltLow(), control.readySaltHigh(), this.segmentBytes)
+    control.storeReadyState(READY_NONE)
+    control.ringKeeper()
+  }
+
+  private askForRoom(frameBytes: number): number {
+    const { control, context } = this
+    if (this.keeperIsGone()) return this.makeRoomMyself(context.supply, frameBytes)
+    if (control.roomErrno() !== 0) return ROOM_FAILED
+    if (!control.wantsRoom()) {
+      context.counters.count('roomWaits', 1)
+      control.storeRoomWanted(true)
+    }
+    control.ringKeeper()
+    return ROOM_ASKED
+  }
+
+  /** A keeper that has not started yet is not gone. */
+  private keeperIsGone(): boolean {
+    const { control, context } = this
+    const keeper = control.keeperClient()
+    if (keeper === 0) return false
+    const thread = context.clients.threadOf(keeper)
+    if (thread === 0 || context.clients.isReportedDead(keeper)) return true
+    return context.liveness.threadState(thread, context.clients.startTicksOf(keeper)) === THREAD_GONE
+  }
+
+  private makeRoomMyself(supply: SegmentSupply, frameBytes: number): number {
+    const { control } = this
+    try {
+      while (supply.makeRoom()) {
+        const end = control.writeOffset() + frameBytes
+        if (end <= control.zeroedTo(control.segmentSequence())) return ROOM_YES
+      }
+    } catch (error) {
+      supply.abandon()
+      control.storeRoomErrno(errnoOf(error))
+      return ROOM_FAILED
+    }
+    if (control.readyState() !== READY_PREPARED) return ROOM_AFTER_DRAIN
+    this.rotate()
+    return ROOM_YES
+  }
+}

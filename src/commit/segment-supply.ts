@@ -1,0 +1,123 @@
+import { constants } from 'node:fs'
+import { join } from 'node:path'
+import { segmentName } from '../format/segment-name.ts'
+import type { Control } from '../shared/control.ts'
+import { FILE_MODE, listSegments } from '../storage/directory.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import { SegmentBuilder, type Sources } from '../storage/segment-file.ts'
+import { writeZeros } from '../storage/whole-io.ts'
+
+export const READY_NONE = 0
+export const READY_PREPARED = 1
+export const READY_ROTATING = 2
+
+/** Zeros written and synced in one go: small enough not to stand in the way of a commit for long. */
+const CHUNK_BYTES = 1 << 20
+
+/** What stays the same in every segment of a log. */
+export interface SupplySpec {
+  directory: string
+  logId: Uint8Array
+  blockBytes: number
+  segmentBytes: number
+  maxOutstandingRecords: number
+}
+
+/**
+ * Makes room ahead of need: fills the current segment with zeros, then prepares the next one. The segment-keeper
+ * does this; when it is gone, the holder of the commit-lock does it in its place. Never two threads at once.
+ */
+export class SegmentSupply {
+  private readonly fs: FileSystem
+  private readonly spec: SupplySpec
+  private readonly control: Control
+  private readonly sources: Sources
+  private builder: SegmentBuilder | undefined
+
+  constructor(fs: FileSystem, spec: SupplySpec, control: Control, sources: Sources) {
+    this.fs = fs
+    this.spec = spec
+    this.control = control
+    this.sources = sources
+    this.builder = undefined
+  }
+
+  /** Is there nothing to do ahead of need? */
+  isComplete(): boolean {
+    const { control } = this
+    const zeroedTo = control.zeroedTo(control.segmentSequence())
+    return zeroedTo >= control.segmentLimit() && control.readyState() !== READY_NONE
+  }
+
+  /** Does one chunk of work; false when there is nothing left to do. Throws what the file system throws. */
+  makeRoom(): boolean {
+    const { control } = this
+    const current = control.segmentSequence()
+    const zeroedTo = control.zeroedTo(current)
+    if (zeroedTo > 0 && zeroedTo < control.segmentLimit()) {
+      this.extendCurrent(current, zeroedTo)
+      return true
+    }
+    if (control.readyState() !== READY_NONE) return false
+    this.prepareNext(current + 1)
+    return true
+  }
+
+  /** Forgets a segment in the making, and its file. After an error, and before the files are left to somebody else. */
+  abandon(): void {
+    const builder = this.builder
+    this.builder = undefined
+    if (builder !== undefined) builder.abandon()
+  }
+
+  private extendCurrent(segment: number, from: number): void {
+    const to = Math.min(from + CHUNK_BYTES, this.control.segmentLimit())
+    const fd = this.fs.open(join(this.spec.directory, segmentName(segment)), constants.O_RDWR, FILE_MODE)
+    try {
+      writeZeros(this.fs, fd, from, to)
+      this.fs.fullSync(fd)
+    } finally {
+      this.fs.close(fd)
+    }
+    this.control.advanceZeroed(segment, from, to)
+  }
+
+  private prepareNext(sequence: number): void {
+    const { spec, control } = this
+    if (this.builder === undefined) {
+      this.removeOrphan(sequence)
+      this.builder = SegmentBuilder.begin(
+        this.fs,
+        spec.directory,
+        {
+          sequence,
+          logId: spec.logId,
+          blockBytes: spec.blockBytes,
+          segmentBytes: spec.segmentBytes,
+          maxOutstandingRecords: spec.maxOutstandingRecords,
+          nextLsn: control.durableLsn() + 1,
+          nextFrameSequence: control.frameSequence(),
+        },
+        this.sources,
+      )
+    }
+    const builder = this.builder
+    if (builder.filledTo < spec.segmentBytes) {
+      builder.fill(builder.filledTo + CHUNK_BYTES)
+      builder.sync()
+      if (builder.filledTo < spec.segmentBytes) return
+    }
+    const prepared = builder.publish()
+    this.builder = undefined
+    control.storeReady(prepared.sequence, prepared.saltLow, prepared.saltHigh)
+  }
+
+  /** A keeper that died between naming a segment and announcing it left a segment that holds no frame. */
+  private removeOrphan(sequence: number): void {
+    const orphans = listSegments(this.fs, this.spec.directory).segments.filter(
+      (file) => file.number >= sequence,
+    )
+    for (const orphan of orphans) this.fs.unlink(orphan.path)
+    if (orphans.length > 0) this.fs.syncDirectory(this.spec.directory)
+  }
+}
