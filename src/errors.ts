@@ -64,6 +64,19 @@ export class CommitFailedError extends GroupWalError {
   }
 }
 
+/** The log was closed before the record became durable. */
+export class LogClosedError extends GroupWalError {
+  override name = 'LogClosedError'
+  /** `indeterminate` only when close() itself gave up on a write that did not end. */
+  readonly outcome: CommitOutcome
+  readonly lsn: number | undefined
+  constructor(message: string, fields: { outcome: CommitOutcome; lsn?: number | undefined }) {
+    super('GROUPWAL_CLOSED', message)
+    this.outcome = fields.outcome
+    this.lsn = fields.lsn
+  }
+}
+
 /** The wait was given up (`timeoutMs` or `signal`), not the record. */
 export class WaitGivenUpError extends GroupWalError {
   override name = 'WaitGivenUpError'

@@ -1,10 +1,10 @@
 import { assert } from '../assert.ts'
-import { type RecordFields, RecordEncoder } from '../format/record-encoder.ts'
-import { RECORD_HEADER_BYTES } from '../format/record.ts'
+import { RecordEncoder, type RecordFields } from '../format/record-encoder.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
 import { PHASE_OPEN } from '../shared/phase.ts'
 import type { CommitContext } from './context.ts'
 import type { Leader } from './leader.ts'
+import { granulesOfRecord } from './prefix.ts'
 import { RECHECK_MS, type Watch } from './watch.ts'
 
 /** A place was reserved; its first LSN is `firstLsn`. */
@@ -89,10 +89,11 @@ export class Appender {
 
   /** Encodes the next record of the reservation. Its `lsn` must be firstLsn plus its place in the batch. */
   encodeNext(record: EncodableRecord): void {
-    const granules = granulesOf(record.length)
+    const granules = granulesOfRecord(record.length)
     assert(granules <= this.granulesLeft, 'a record fits into its reservation')
     const at =
-      this.context.ring.wordIndexOf(this.position) + ((this.nextPosition - this.position) << (GRANULE_SHIFT - 2))
+      this.context.ring.wordIndexOf(this.position) +
+      ((this.nextPosition - this.position) << (GRANULE_SHIFT - 2))
     this.encoder.encodeRecord(at, granules, record, record.payload, record.from, record.length)
     this.nextPosition = (this.nextPosition + granules) | 0
     this.granulesLeft -= granules
@@ -112,9 +113,4 @@ export class Appender {
     this.encoder.encodeNoop(ring.wordIndexOf(this.position), granules, this.firstLsn, recordCount)
     ring.publishPlace(client, this.position)
   }
-}
-
-/** How many granules a record with this payload takes. */
-export function granulesOf(payloadBytes: number): number {
-  return (RECORD_HEADER_BYTES + payloadBytes + (1 << GRANULE_SHIFT) - 1) >>> GRANULE_SHIFT
 }

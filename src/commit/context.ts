@@ -5,6 +5,7 @@ import { Phases } from '../shared/phase.ts'
 import { Ring } from '../shared/ring.ts'
 import { SlotTable } from '../shared/slots.ts'
 import { Counters } from '../shared/stats.ts'
+import type { Sources } from '../storage/segment-file.ts'
 import type { Liveness } from './liveness.ts'
 import type { SegmentSupply } from './segment-supply.ts'
 import type { SegmentWriter } from './segment-writer.ts'
@@ -34,6 +35,7 @@ export interface CommitContext {
   readonly writer: SegmentWriter
   readonly supply: SegmentSupply
   readonly clock: Clock
+  readonly sources: Sources
 }
 
 /** The views that every client has, upon its thread's own view of the memory. */

@@ -37,6 +37,7 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
     thread: spec.identity.thread,
     liveness: spec.liveness,
     clock: spec.clock,
+    sources,
     writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method),
     supply: new SegmentSupply(spec.fs, spec.supply, views.control, sources),
   }

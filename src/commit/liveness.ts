@@ -40,11 +40,11 @@ export class ProcLiveness implements Liveness {
   identity(): ThreadIdentity {
     try {
       const thread = Number(readlinkSync('/proc/thread-self').split('/')[2])
-      if (thread > 0) return { thread, startTicks: startTicksOf(thread) }
+      if (thread > 0) return { thread, startTicks: startTicksOf(thread), workerId: threadId }
     } catch {
       // no /proc: fall through
     }
-    return { thread: -threadId - 1, startTicks: 0 }
+    return { thread: -threadId - 1, startTicks: 0, workerId: threadId }
   }
 
   threadState(thread: number, startTicks: number): number {

@@ -75,8 +75,7 @@ export class Prefix {
     let lsnCount = this.lsnCount
     for (;;) {
       const length = words[at + 1]
-      const granules =
-        (RECORD_HEADER_BYTES + (length & RECORD_LENGTH_MASK) + (1 << GRANULE_SHIFT) - 1) >>> GRANULE_SHIFT
+      const granules = granulesOfRecord(length & RECORD_LENGTH_MASK)
       used += granules
       if (used > limit) return position
       checksums[recordCount++] = words[at]
@@ -89,6 +88,19 @@ export class Prefix {
     return (this.from + used) | 0
   }
 
+  /** Where the published reservation at `position` ends. */
+  reservationEnd(position: number): number {
+    let at = this.ring.wordIndexOf(position)
+    let end = position
+    for (;;) {
+      const length = this.words[at + 1]
+      const granules = granulesOfRecord(length & RECORD_LENGTH_MASK)
+      end = (end + granules) | 0
+      at += granules * GRANULE_WORDS
+      if ((length & RECORD_CONTINUES_BIT) === 0) return end
+    }
+  }
+
   /** The frame's body checksum: that of the records' checksums. */
   bodyChecksum(): number {
     const count = this.recordCount
@@ -96,4 +108,9 @@ export class Prefix {
     this.views[count] ??= new Uint8Array(this.checksums.buffer, 0, count * 4)
     return checksum(this.views[count])
   }
+}
+
+/** How many granules a record with this payload takes. */
+export function granulesOfRecord(payloadBytes: number): number {
+  return (RECORD_HEADER_BYTES + payloadBytes + (1 << GRANULE_SHIFT) - 1) >>> GRANULE_SHIFT
 }

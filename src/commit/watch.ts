@@ -90,6 +90,15 @@ export class Watch {
     return filled
   }
 
+  /** Under the caller's commit-lock: fills the place, wherever in the ring, when its producer is gone. True when it is filled. */
+  fillIfLeft(position: number): boolean {
+    const reserver = this.context.ring.reserverOf(position)
+    if (reserver === 0 || !this.hasLeft(reserver, position)) return false
+    if (!this.fillPlace(reserver, position)) return false
+    this.context.counters.count('noops', 1)
+    return true
+  }
+
   private hasLeft(reserver: number, position: number): boolean {
     const state = ownerState(this.context, reserver)
     if (state === OWNER_GONE) return true

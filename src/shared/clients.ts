@@ -12,6 +12,7 @@ import type { SharedMemory } from './memory.ts'
  *   3  | ACQUISITIONS | client            | -            | counts its locks, so that an owner word is never used twice in a row
  *   4  | PLACE        | client            | -            | four words: position, sequence, granules, records of its newest reservation
  *   8  | REPORTED_DEAD| opener            | -            | 1: the opener saw the thread exit (where there is no /proc)
+ *   9  | WORKER_ID    | client            | -            | threadId of its worker thread, 0 in the main thread
  *  16  | WAKE         | completers        | the client   | a counter, waited on by waitAsync only
  *  17  | ARMED_LSN    | client            | -            | low half of the LSN at which it wants to be woken
  *  18  | ARMED_ANY    | client            | -            | 1: it wants to be woken by any publication (it waits for ring space)
@@ -22,6 +23,7 @@ const KIND = 2
 const ACQUISITIONS = 3
 const PLACE = 4
 const REPORTED_DEAD = 8
+const WORKER_ID = 9
 const WAKE = 16
 const ARMED_LSN = 17
 const ARMED_ANY = 18
@@ -45,6 +47,8 @@ export interface ThreadIdentity {
   thread: number
   /** Start time in clock ticks, 0 when unknown. */
   startTicks: number
+  /** `threadId` of node:worker_threads. */
+  workerId: number
 }
 
 /** View on all client lines. */
@@ -76,6 +80,7 @@ export class ClientTable {
     if (!compareExchange(this.words, at + THREAD, expectedThread, identity.thread)) return false
     store(this.words, at + START_TICKS, identity.startTicks)
     store(this.words, at + REPORTED_DEAD, 0)
+    store(this.words, at + WORKER_ID, identity.workerId)
     store(this.words, at + KIND, kind)
     store(this.words, at + ARMED_ANY, 0)
     clearBits(this.words, ASYNC_MASK + (client >>> 5), 1 << (client & 31))
@@ -93,6 +98,15 @@ export class ClientTable {
     store(this.words, at + THREAD, 0)
   }
 
+  /** How many lines of this kind are taken. */
+  countKind(kind: number): number {
+    let count = 0
+    for (let client = 1; client <= this.usedCount(); client++) {
+      if (this.threadOf(client) !== 0 && this.kindOf(client) === kind) count++
+    }
+    return count
+  }
+
   /** Highest client number ever used. */
   usedCount(): number {
     return load(this.words, CLIENTS_USED)
@@ -108,6 +122,10 @@ export class ClientTable {
 
   kindOf(client: number): number {
     return load(this.words, this.at(client) + KIND)
+  }
+
+  workerIdOf(client: number): number {
+    return load(this.words, this.at(client) + WORKER_ID)
   }
 
   isReportedDead(client: number): boolean {

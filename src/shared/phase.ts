@@ -1,4 +1,4 @@
-import { compareExchange, load, store, type WideWords, type Words } from './atomics.ts'
+import { compareExchange, load, notify, store, type WideWords, type Words } from './atomics.ts'
 import {
   DURABLE_LSN,
   FAILED_FROM,
@@ -7,6 +7,7 @@ import {
   FAILED_RANGES_LIMIT,
   FAILURE_CALL,
   FAILURE_ERRNO,
+  HEAD_LSN,
   INDETERMINATE_TO,
   PHASE,
 } from './layout.ts'
@@ -31,6 +32,7 @@ export const PHASE_RESUMING = 6
 //                                           SETTLED -> CLOSED
 
 const PHASE_BITS = 4
+const EVERYBODY = 0x7fffffff
 /** Larger than every LSN: nothing has failed. */
 const NOTHING_FAILED = Number.MAX_SAFE_INTEGER
 
@@ -45,6 +47,8 @@ export const VERDICT_NOT_WRITTEN = 2
 export const VERDICT_INDETERMINATE = 3
 /** The log was closed before the record was staged: it is not written. */
 export const VERDICT_CLOSED = 4
+/** close() gave up on a write that did not end: the record may be on disk or not. */
+export const VERDICT_ABANDONED = 5
 
 /** View on the phase of the log, the failed LSN ranges, and so on the verdict about each record. */
 export class Phases {
@@ -78,7 +82,9 @@ export class Phases {
   /** Changes the phase, and the era with it; false when the word is no longer `expected`. */
   changePhase(expected: number, phase: number): boolean {
     const era = (expected >>> PHASE_BITS) + 1
-    return compareExchange(this.words, PHASE, expected, (era << PHASE_BITS) | phase)
+    if (!compareExchange(this.words, PHASE, expected, (era << PHASE_BITS) | phase)) return false
+    notify(this.words, PHASE, EVERYBODY)
+    return true
   }
 
   // ---- what failed
@@ -186,7 +192,8 @@ export class Phases {
       const indeterminateTo = this.wide.load(INDETERMINATE_TO * 4)
       if (load(this.words, PHASE) !== phaseWord) continue
       if (lsn >= failedFrom) return lsn <= indeterminateTo ? VERDICT_INDETERMINATE : VERDICT_NOT_WRITTEN
-      return phase === PHASE_CLOSED ? VERDICT_CLOSED : VERDICT_PENDING
+      if (phase !== PHASE_CLOSED) return VERDICT_PENDING
+      return lsn < this.wide.load(HEAD_LSN * 4) ? VERDICT_ABANDONED : VERDICT_CLOSED
     }
   }
 }

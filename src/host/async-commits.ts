@@ -1,0 +1,259 @@
+import type { CommitContext } from '../commit/context.ts'
+import { isClientGone } from '../commit/gone.ts'
+import type { Leader } from '../commit/leader.ts'
+import type { Watch } from '../commit/watch.ts'
+import { waitAsync } from '../shared/atomics.ts'
+import { PHASE_OPEN, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
+import { verdictError } from './failure.ts'
+import { EntryQueue, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
+
+/** How often a thread with pending promises looks whether somebody died; it also keeps the thread alive. */
+const GUARD_MS = 25
+
+/** What waits for ring space before it can be published; `publish` returns false while the ring is full. */
+export interface QueuedCommit {
+  entry: PendingEntry
+  publish(): boolean
+  withdraw(error: Error): void
+}
+
+/**
+ * The promises of one producer. The committer leads for them: it is rung once per event-loop turn, and this
+ * thread waits with one Atomics.waitAsync, however many promises are pending.
+ */
+export class AsyncCommits {
+  private readonly context: CommitContext
+  private readonly leader: Leader
+  private readonly watch: Watch
+  private readonly pending: EntryQueue<PendingEntry>
+  private readonly queued: EntryQueue<QueuedCommit>
+  private flushes: PendingEntry[]
+  private isTurnScheduled: boolean
+  private isWaiting: boolean
+  private guard: NodeJS.Timeout | undefined
+  private isGuardHeld: boolean
+  private leave: (() => void) | undefined
+  private readonly endTurn: () => void
+  private readonly wake: () => void
+
+  constructor(context: CommitContext, leader: Leader, watch: Watch) {
+    this.context = context
+    this.leader = leader
+    this.watch = watch
+    this.pending = new EntryQueue()
+    this.queued = new EntryQueue()
+    this.flushes = []
+    this.isTurnScheduled = false
+    this.isWaiting = false
+    this.guard = undefined
+    this.isGuardHeld = false
+    this.leave = undefined
+    this.endTurn = (): void => this.onTurnEnd()
+    this.wake = (): void => this.onWake()
+  }
+
+  get pendingCount(): number {
+    return this.pending.length + this.queued.length + this.flushes.length
+  }
+
+  get hasQueued(): boolean {
+    return this.queued.length > 0
+  }
+
+  /** A record (or batch) was published; its promise waits. LSNs only grow. */
+  addPublished(entry: PendingEntry): void {
+    this.pending.push(entry)
+    this.scheduleTurn()
+  }
+
+  addFlush(entry: PendingEntry): void {
+    this.flushes.push(entry)
+    this.scheduleTurn()
+  }
+
+  /** The ring is full: goes behind those that wait already. */
+  addQueued(commit: QueuedCommit): void {
+    this.queued.push(commit)
+    this.scheduleTurn()
+  }
+
+  /** Takes a commit that has no place yet out of the queue; false when it is published by now. */
+  withdrawQueued(entry: PendingEntry): boolean {
+    const rest: QueuedCommit[] = []
+    let found = false
+    for (let commit = this.queued.shift(); commit !== undefined; commit = this.queued.shift()) {
+      if (commit.entry === entry) found = true
+      else rest.push(commit)
+    }
+    for (const commit of rest) this.queued.push(commit)
+    return found
+  }
+
+  /** The oldest commit without a place; a synchronous call pushes these before its own. */
+  oldestQueued(): QueuedCommit | undefined {
+    return this.queued.peek()
+  }
+
+  shiftQueued(): void {
+    this.queued.shift()
+  }
+
+  private scheduleTurn(): void {
+    if (this.isTurnScheduled) return
+    this.isTurnScheduled = true
+    queueMicrotask(this.endTurn)
+  }
+
+  /** Once per turn: rings the committer, and waits unless it does already. */
+  private onTurnEnd(): void {
+    this.isTurnScheduled = false
+    this.pushQueued()
+    this.context.control.ringCommitter()
+    this.waitForWake()
+  }
+
+  /** Waits for the oldest promise to be decided, or for ring space. */
+  private waitForWake(): void {
+    if (this.pendingCount === 0) {
+      this.releaseGuard()
+      return
+    }
+    this.holdGuard()
+    if (this.isWaiting) return
+    const { clients, client, memory } = this.context
+    for (;;) {
+      const value = clients.wakeValue(client)
+      clients.armClient(client, this.oldestLsn(), this.queued.length > 0)
+      // Armed before this look: whoever decides an LSN after it finds the client armed.
+      this.settleDecided()
+      this.pushQueued()
+      if (this.pendingCount === 0) break
+      const woken = waitAsync(memory.words, clients.wakeIndex(client), value)
+      if (woken === undefined) continue
+      this.isWaiting = true
+      woken.then(this.wake)
+      return
+    }
+    this.releaseGuard()
+  }
+
+  private oldestLsn(): number {
+    let oldest = this.pending.peek()?.lastLsn ?? Number.MAX_SAFE_INTEGER
+    for (const flush of this.flushes) oldest = Math.min(oldest, flush.lastLsn)
+    return oldest === Number.MAX_SAFE_INTEGER ? this.context.control.durableLsn() + 1 : oldest
+  }
+
+  private onWake(): void {
+    this.isWaiting = false
+    this.settleDecided()
+    this.pushQueued()
+    if (!this.isTurnScheduled) this.waitForWakeAfterTurn()
+  }
+
+  /** What the promises just settled will do comes first: it may commit again, in this very turn. */
+  private waitForWakeAfterTurn(): void {
+    if (this.pendingCount === 0 && this.guard === undefined) return
+    this.scheduleTurn()
+  }
+
+  /** Settles every promise whose record is decided. */
+  settleDecided(): void {
+    const { phases, control } = this.context
+    // While nothing ever failed, the durable LSN alone decides.
+    if (phases.phase() === PHASE_OPEN && phases.failedRangeCount() === 0) {
+      const durableLsn = control.durableLsn()
+      for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
+        if (entry.lastLsn > durableLsn) break
+        this.pending.shift()
+        resolveEntry(entry)
+      }
+    } else {
+      for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
+        if (!this.settleByVerdict(entry)) break
+        this.pending.shift()
+      }
+    }
+    if (this.flushes.length > 0) this.flushes = this.flushes.filter((entry) => !this.settleByVerdict(entry))
+  }
+
+  private settleByVerdict(entry: PendingEntry): boolean {
+    const { phases } = this.context
+    const verdict = phases.verdictOn(entry.lastLsn)
+    if (verdict === VERDICT_PENDING) return false
+    if (verdict !== VERDICT_DURABLE) {
+      rejectEntry(entry, verdictError(verdict, entry.firstLsn, phases))
+      return true
+    }
+    // A flush also speaks for the caller's earlier appends: one of them may have failed before a resume().
+    const failedLsn = phases.firstFailedIn(entry.firstLsn, entry.lastLsn)
+    if (failedLsn === 0) resolveEntry(entry)
+    else rejectEntry(entry, verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases))
+    return true
+  }
+
+  /** Publishes what waited for ring space, oldest first. */
+  private pushQueued(): void {
+    for (let commit = this.queued.peek(); commit !== undefined; commit = this.queued.peek()) {
+      if (!commit.publish()) return
+      this.queued.shift()
+    }
+  }
+
+  // ---- the guard: a timer that runs only while promises are pending
+
+  private holdGuard(): void {
+    if (this.guard === undefined) this.guard = setInterval(() => this.onGuard(), GUARD_MS)
+    else if (!this.isGuardHeld) this.guard.ref()
+    this.isGuardHeld = true
+  }
+
+  private releaseGuard(): void {
+    if (this.leave !== undefined) {
+      const leave = this.leave
+      this.leave = undefined
+      this.leaveWhenSettled(leave)
+    }
+    if (!this.isGuardHeld) return
+    this.isGuardHeld = false
+    this.guard?.unref()
+  }
+
+  private onGuard(): void {
+    const { control } = this.context
+    if (this.pendingCount === 0) {
+      clearInterval(this.guard)
+      this.guard = undefined
+      this.isGuardHeld = false
+      return
+    }
+    const committer = control.committerClient()
+    if (committer !== 0 && !isClientGone(this.context, committer)) {
+      control.ringCommitter()
+      this.settleDecided()
+      return
+    }
+    // Nobody leads for this thread: it does so itself.
+    this.watch.lookForDead()
+    this.leader.tryLead()
+    this.settleDecided()
+    this.pushQueued()
+  }
+
+  /** Calls `leave` as soon as no promise is pending: at once, or when the last one is settled. */
+  leaveWhenSettled(leave: () => void): void {
+    if (this.pendingCount === 0) {
+      clearInterval(this.guard)
+      this.guard = undefined
+      leave()
+    } else {
+      this.leave = leave
+    }
+  }
+
+  /** The producer closes: what has no place yet never gets one. */
+  rejectQueued(error: Error): void {
+    for (let commit = this.queued.shift(); commit !== undefined; commit = this.queued.shift()) {
+      commit.withdraw(error)
+    }
+  }
+}

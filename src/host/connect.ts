@@ -1,0 +1,61 @@
+import type { CommitContext } from '../commit/context.ts'
+import { joinProtocol, systemClock } from '../commit/join.ts'
+import { ProcLiveness } from '../commit/liveness.ts'
+import { GroupWalError } from '../errors.ts'
+import { CLIENT_PRODUCER } from '../shared/clients.ts'
+import { PHASE_CLOSED } from '../shared/phase.ts'
+import { loadFileSystem } from '../storage/load-file-system.ts'
+import { closedError } from './failure.ts'
+import { attachHandle, type LogHandle } from './handle.ts'
+import { Producer } from './producer.ts'
+
+/**
+ * Joins a log as a client of the given kind: the one place where a thread's context is put together.
+ *
+ * @throws GroupWalError GROUPWAL_INVALID_HANDLE, GROUPWAL_TOO_MANY_PRODUCERS
+ */
+export function joinLog(handle: LogHandle, kind: number): CommitContext {
+  const memory = attachHandle(handle)
+  const liveness = new ProcLiveness()
+  const context = joinProtocol(memory, {
+    fs: loadFileSystem(handle.fileSystem),
+    method: handle.syncMethod,
+    supply: {
+      directory: handle.directory,
+      logId: handle.logId,
+      blockBytes: memory.layout.blockBytes,
+      segmentBytes: memory.layout.segmentBytes,
+      maxOutstandingRecords: handle.maxOutstandingRecords,
+    },
+    liveness,
+    identity: liveness.identity(),
+    clock: systemClock,
+    kind,
+  })
+  if (context !== undefined) return context
+  const { maxClients } = memory.layout
+  throw new GroupWalError(
+    'GROUPWAL_TOO_MANY_PRODUCERS',
+    `all ${maxClients - INTERNAL_CLIENTS} places for producers are taken; close() one, or raise the option maxProducers`,
+  )
+}
+
+/** Lines that the internal workers and the opener itself take. */
+export const INTERNAL_CLIENTS = 4
+
+/**
+ * Connects the calling thread to a log.
+ *
+ * @param handle `log.handle`, as it came through workerData or postMessage; without it, the one that a producer
+ *   pool (`groupwal/pool`) handed to this worker
+ * @throws GroupWalError GROUPWAL_INVALID_HANDLE, GROUPWAL_TOO_MANY_PRODUCERS, GROUPWAL_CLOSED
+ * @throws the file system's error when the segment cannot be opened (EMFILE, ENOENT)
+ */
+export function connect(handle: LogHandle): Producer {
+  const context = joinLog(handle, CLIENT_PRODUCER)
+  if (context.phases.phase() === PHASE_CLOSED) {
+    context.clients.freeLine(context.client)
+    throw closedError(undefined)
+  }
+  return new Producer(context)
+}

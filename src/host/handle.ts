@@ -1,0 +1,67 @@
+import { isSharedArrayBuffer, isUint8Array } from 'node:util/types'
+import { GroupWalError } from '../errors.ts'
+import { LAYOUT_MAGIC, LAYOUT_VERSION } from '../shared/layout.ts'
+import { SharedMemory, type SharedRegion } from '../shared/memory.ts'
+import type { FileSystemModule } from '../storage/file-system.ts'
+import { SYNC_METHODS, type SyncMethod } from '../storage/sync-method.ts'
+
+/**
+ * What another thread needs to take part in a log: plain data that survives structured cloning (workerData,
+ * postMessage). Only within the process that opened the log.
+ */
+export interface LogHandle {
+  readonly groupwal: 1
+  readonly pid: number
+  readonly directory: string
+  readonly region: SharedRegion
+  readonly syncMethod: SyncMethod
+  readonly logId: Uint8Array
+  readonly maxOutstandingRecords: number
+  readonly sealIdleMs: number
+  readonly fileSystem: FileSystemModule | undefined
+}
+
+/** One thread's views by handle: connecting again in the same thread costs no second set. */
+const attached = new WeakMap<object, SharedMemory>()
+
+/** Remembers the views that the opener made. */
+export function rememberMemory(region: SharedRegion, memory: SharedMemory): void {
+  attached.set(region, memory)
+}
+
+/**
+ * Checks a handle and returns this thread's views on its memory.
+ *
+ * @throws GroupWalError GROUPWAL_INVALID_HANDLE
+ */
+export function attachHandle(handle: unknown): SharedMemory {
+  const candidate = handle as Partial<LogHandle> | null | undefined
+  if (typeof candidate !== 'object' || candidate === null || candidate.groupwal !== 1) {
+    throw invalid('it is not a handle of groupwal; pass log.handle, for example in workerData')
+  }
+  if (candidate.pid !== process.pid) {
+    throw invalid(
+      `it belongs to process ${candidate.pid}, this is ${process.pid}; a log has one owning process`,
+    )
+  }
+  const { region } = candidate
+  const buffer = isSharedArrayBuffer(region) ? region : region?.buffer
+  if (region === undefined || !isSharedArrayBuffer(buffer))
+    throw invalid('its shared memory is missing or detached')
+  if (!isUint8Array(candidate.logId) || !SYNC_METHODS.includes(candidate.syncMethod as SyncMethod)) {
+    throw invalid('its fields are damaged')
+  }
+  const known = attached.get(region)
+  if (known !== undefined) return known
+  const words = new Int32Array(buffer, 0, 16)
+  if (words[0] !== LAYOUT_MAGIC || words[1] !== LAYOUT_VERSION) {
+    throw invalid('it comes from another version of groupwal; all threads must load the same version')
+  }
+  const memory = SharedMemory.attach(region)
+  attached.set(region, memory)
+  return memory
+}
+
+function invalid(why: string): GroupWalError {
+  return new GroupWalError('GROUPWAL_INVALID_HANDLE', `not a usable handle: ${why}`)
+}

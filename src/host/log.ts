@@ -1,0 +1,287 @@
+import { EventEmitter } from 'node:events'
+import type { CommitContext } from '../commit/context.ts'
+import { leaveProtocol } from '../commit/join.ts'
+import { Leader } from '../commit/leader.ts'
+import { Watch } from '../commit/watch.ts'
+import { GroupWalError, WaitGivenUpError } from '../errors.ts'
+import { type LogRecord, readRecords } from '../read/reader.ts'
+import { waitAsync } from '../shared/atomics.ts'
+import { CLIENT_PRODUCER } from '../shared/clients.ts'
+import { PHASE_CLOSED, PHASE_POISONED, PHASE_SETTLED } from '../shared/phase.ts'
+import { SLOT_WRITING, slotState } from '../shared/slots.ts'
+import type { CounterValues } from '../shared/stats.ts'
+import type { SyncMethod } from '../storage/sync-method.ts'
+import { Closing } from './close.ts'
+import { connect, joinLog } from './connect.ts'
+import { closedError, failureCause } from './failure.ts'
+import type { LogHandle } from './handle.ts'
+import { InternalWorkers } from './internal-workers.ts'
+import type { LogParts } from './open.ts'
+import type { Producer } from './producer.ts'
+import { checkInteger } from './record-input.ts'
+import { Resume } from './resume.ts'
+
+/** How often close() and resume() look whether other threads have come to rest. */
+const REST_CHECK_MS = 2
+
+/** What a log does and how it stands. */
+export interface LogStats extends CounterValues {
+  durableLsn: number
+  lastCommitFailed: boolean
+  /** Records that were handed an LSN and are not durable yet, noops included. */
+  pendingRecords: number
+  producers: number
+  syncMethod: SyncMethod
+  /** Why that one. */
+  syncReason: string
+  /** False where no page-aligned memory could be had: then the log is written through the page cache. */
+  alignedMemory: boolean
+  segmentSequence: number
+}
+
+/** What a log tells by events. */
+export interface LogEvents {
+  /** A write or sync lasts longer than stallWarnMs; once per write. */
+  stalled: [{ lastsMs: number }]
+  /** The log has failed; resume() makes it take records again. */
+  failed: [Error]
+  /** A worker thread ended while its producer was connected. */
+  'producer-died': [{ client: number; workerId: number }]
+  /** An internal worker ended although the log is open; the log goes on without it, slower. */
+  'worker-died': [{ name: string; cause: Error | undefined }]
+}
+
+/** An open log: the host's side. Made by `openLog`; belongs to the thread that opened it. */
+export class Log extends EventEmitter<LogEvents> {
+  readonly #parts: LogParts
+  readonly #context: CommitContext
+  readonly #leader: Leader
+  readonly #watch: Watch
+  readonly #workers: InternalWorkers
+  readonly #stallTimer: NodeJS.Timeout
+  #stalledFrame: number | undefined
+  #closing: Promise<void> | undefined
+
+  private constructor(parts: LogParts, context: CommitContext, workers: InternalWorkers) {
+    super()
+    this.#parts = parts
+    this.#context = context
+    this.#leader = new Leader(context)
+    this.#watch = new Watch(context, this.#leader)
+    this.#workers = workers
+    this.#stalledFrame = undefined
+    this.#closing = undefined
+    this.#stallTimer = setInterval(() => this.#lookForStall(), Math.max(10, parts.options.stallWarnMs / 2))
+    this.#stallTimer.unref()
+    this.#listenForFailure()
+  }
+
+  /** @internal use `openLog` */
+  static async start(parts: LogParts): Promise<Log> {
+    const context = joinLog(parts.handle, CLIENT_PRODUCER)
+    let log: Log | undefined
+    const workers = await InternalWorkers.start(parts.handle, parts.options.keepSpares, {
+      died: (name, cause) => log?.emit('worker-died', { name, cause }),
+    })
+    log = new Log(parts, context, workers)
+    return log
+  }
+
+  /** What `connect()` takes in another thread; send it by workerData or postMessage. */
+  get handle(): LogHandle {
+    return this.#parts.handle
+  }
+
+  /** Absolute path of the log's directory. */
+  get directory(): string {
+    return this.#parts.options.directory
+  }
+
+  /** All records with LSN <= this are on disk. */
+  get durableLsn(): number {
+    return this.#context.control.durableLsn()
+  }
+
+  /** Whether the newest batch failed. For show: each commit tells the outcome of its own record. */
+  get lastCommitFailed(): boolean {
+    return this.#context.control.lastCommitFailed()
+  }
+
+  /** What recovery found when the log was opened. */
+  get recovery(): LogParts['report'] {
+    return this.#parts.report
+  }
+
+  /** File system, disk and sync method, and reasons to doubt them. */
+  get environment(): LogParts['environment'] & { sync: LogParts['sync'] } {
+    return { ...this.#parts.environment, sync: this.#parts.sync }
+  }
+
+  /** Counters since the log was opened; each is exact, together they are a moment's blur. */
+  stats(): LogStats {
+    const { control, counters, ring, clients } = this.#context
+    const durableLsn = control.durableLsn()
+    return {
+      ...counters.readAll(),
+      durableLsn,
+      lastCommitFailed: control.lastCommitFailed(),
+      pendingRecords: Math.max(0, (ring.tailSequence() - durableLsn - 1) | 0),
+      producers: clients.countKind(CLIENT_PRODUCER) - 1,
+      syncMethod: this.#parts.sync.method,
+      syncReason: this.#parts.sync.reason,
+      alignedMemory: this.#parts.aligned,
+      segmentSequence: control.segmentSequence(),
+    }
+  }
+
+  /** A producer for the opener's own thread. commitSync on it blocks the event loop; prefer commit. */
+  connect(): Producer {
+    this.#checkOpen()
+    return connect(this.#parts.handle)
+  }
+
+  /**
+   * Iterates the committed records in LSN order, up to what is durable now, checksums verified. Records own their
+   * bytes. Without `fromLsn` from the oldest record that is there.
+   *
+   * @throws CorruptLogError, GroupWalError GROUPWAL_READ_TRUNCATED while iterating
+   */
+  read(options: { fromLsn?: number } = {}): IterableIterator<LogRecord> {
+    const toLsn = this.durableLsn
+    const { fromLsn } = options
+    if (fromLsn !== undefined) checkInteger('fromLsn', fromLsn, Number.MAX_SAFE_INTEGER, 1)
+    if (toLsn === 0) return [][Symbol.iterator]()
+    return readRecords(this.#parts.fs, this.directory, { fromLsn, toLsn })
+  }
+
+  /** Drops whole segments all of whose records are below `lsn`; they are reused. Resolves with their number. */
+  async truncateBefore(lsn: number): Promise<number> {
+    this.#checkOpen()
+    checkInteger('lsn', lsn, Number.MAX_SAFE_INTEGER, 1)
+    return this.#workers.dropSegments(Math.min(lsn, this.durableLsn + 1))
+  }
+
+  /**
+   * After a failure (say, disk space was freed): fences the failed frames off in a new segment, so that they never
+   * come back, and takes records again. Failed records stay failed.
+   *
+   * @throws GroupWalError GROUPWAL_RESUME_REFUSED: the log has not failed, or the fence cannot be made
+   */
+  async resume(): Promise<void> {
+    this.#checkOpen()
+    const { handle, options, fs } = this.#parts
+    const { layout } = this.#context.memory
+    const resume = new Resume(this.#context, this.#leader, this.#watch, fs, this.directory)
+    resume.begin()
+    const base = {
+      logId: handle.logId,
+      blockBytes: layout.blockBytes,
+      segmentBytes: options.segmentBytes,
+      maxOutstandingRecords: handle.maxOutstandingRecords,
+      randomBytes: this.#context.sources.randomBytes,
+      nowMs: this.#context.sources.nowMs,
+    }
+    try {
+      while (!resume.tryFinish(base)) await delay(REST_CHECK_MS)
+    } catch (error) {
+      resume.cancel()
+      throw error
+    }
+  }
+
+  /**
+   * Stops intake, commits what is left, writes the last seal and frees the directory. Waiters whose record cannot be
+   * committed get GROUPWAL_CLOSED. Calling it again returns the same promise.
+   *
+   * @throws WaitGivenUpError GROUPWAL_TIMEOUT when a write does not end within `timeoutMs`: waiters are told that
+   *   their records are indeterminate, and the directory is freed when the write ends
+   */
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? Number.POSITIVE_INFINITY)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const closing = new Closing(this.#context, this.#leader, this.#watch)
+    const deadlineMs = this.#context.clock.monotonicMs() + timeoutMs
+    while (!closing.begin() || !closing.tryFinish()) {
+      if (this.#context.clock.monotonicMs() >= deadlineMs) {
+        closing.abandon()
+        void this.#releaseWhenWritten(closing)
+        throw new WaitGivenUpError('GROUPWAL_TIMEOUT', `the log was not drained within ${timeoutMs} ms`, {
+          outcome: 'indeterminate',
+        })
+      }
+      await delay(REST_CHECK_MS)
+    }
+    await this.#release()
+  }
+
+  async #releaseWhenWritten(closing: Closing): Promise<void> {
+    while (!closing.isUnwritten()) await delay(REST_CHECK_MS)
+    await this.#release()
+  }
+
+  async #release(): Promise<void> {
+    clearInterval(this.#stallTimer)
+    this.#context.control.stopWorkers()
+    await this.#workers.whenEnded()
+    leaveProtocol(this.#context)
+    this.#parts.lock?.release()
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw closedError(undefined)
+  }
+
+  /** A worker thread of the application ended: tells of its producers, and has what they left taken over. */
+  noteWorkerExit(workerId: number): void {
+    const { clients, control } = this.#context
+    for (let client = 1; client <= clients.usedCount(); client++) {
+      if (clients.threadOf(client) === 0 || clients.workerIdOf(client) !== workerId) continue
+      if (clients.isReportedDead(client)) continue
+      clients.reportDead(client)
+      this.emit('producer-died', { client, workerId })
+    }
+    control.ringCommitter()
+  }
+
+  #lookForStall(): void {
+    const { slots, control, clock } = this.#context
+    const frame = control.publishedCount()
+    if (frame === control.stagedCount() || frame === this.#stalledFrame) return
+    if (slotState(slots.stateWord(frame)) !== SLOT_WRITING) return
+    const lastsMs = clock.wallMs() - slots.startedMs(frame)
+    if (lastsMs < this.#parts.options.stallWarnMs) return
+    this.#stalledFrame = frame
+    this.emit('stalled', { lastsMs })
+  }
+
+  /** Waits for the phase to change, without holding the process, and tells when the log fails. */
+  #listenForFailure(): void {
+    const { phases, memory } = this.#context
+    const word = phases.phaseWord()
+    const phase = phases.phase()
+    if (phase === PHASE_POISONED || phase === PHASE_SETTLED) this.#tellFailure()
+    if (phase === PHASE_CLOSED) return
+    const changed = waitAsync(memory.words, phases.phaseIndex(), word)
+    if (changed === undefined) this.#listenForFailure()
+    else void changed.then(() => this.#listenForFailure())
+  }
+
+  #tellFailure(): void {
+    const cause = failureCause(this.#context.phases)
+    this.emit(
+      'failed',
+      new GroupWalError('GROUPWAL_COMMIT_FAILED', `the log has failed: ${cause.message}`, { cause }),
+    )
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

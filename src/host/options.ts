@@ -1,0 +1,141 @@
+import { resolve } from 'node:path'
+import { FRAME_HEADER_BYTES } from '../format/frame.ts'
+import { GRANULE_BYTES, RECORD_HEADER_BYTES } from '../format/record.ts'
+import { MAX_CLIENTS_LIMIT } from '../shared/layout.ts'
+import type { FileSystemModule } from '../storage/file-system.ts'
+import { SYNC_METHODS, type SyncMethod } from '../storage/sync-method.ts'
+import { checkInteger, describe } from './record-input.ts'
+
+/** How a log is opened. All optional; sizes in bytes. */
+export interface OpenOptions {
+  /** Size of a segment file: 1 MiB to 1 GiB, default 64 MiB. */
+  segmentBytes?: number
+  /** Size of the ring that producers write to: 64 KiB to 1 GiB, a power of two, default 8 MiB. */
+  ringBytes?: number
+  /** The most that one batch (one write and sync) can hold, default 1 MiB. Limits payloads and commitBatch, too. */
+  maxBatchBytes?: number
+  /** How a batch is made durable; `auto` (default) measures in the log's own directory. */
+  syncMethod?: SyncMethod | 'auto'
+  /** How many batches may be written at the same time: 1 (default), 2, 4 or 8. */
+  stagingSlots?: number
+  /** How many producers may be connected at the same time: 1 to 1000, default 256. */
+  maxProducers?: number
+  /** A write and sync that lasts longer emits `stalled`, default 1000. */
+  stallWarnMs?: number
+  /** After so long without commits a seal is written, which proves the last batch durable; 0: never. Default 50. */
+  sealIdleMs?: number
+  /** `ofd` (default) keeps other processes out; `none` where no lock can be had: then make sure yourself. */
+  lock?: 'ofd' | 'none'
+  /** The first LSN of a log that does not exist yet, default 1. */
+  firstLsn?: number
+  /** How many retired segments are kept for reuse, default 2. */
+  keepSpares?: number
+  /** For tests: another file system beneath the log, in every thread. */
+  fileSystem?: FileSystemModule
+  /** For tests: where ring positions begin. */
+  ringPosition?: number
+}
+
+/** The same, complete and checked. */
+export interface ResolvedOptions {
+  directory: string
+  segmentBytes: number
+  ringBytes: number
+  maxBatchBytes: number
+  syncMethod: SyncMethod | 'auto'
+  stagingSlots: number
+  maxProducers: number
+  stallWarnMs: number
+  sealIdleMs: number
+  lock: 'ofd' | 'none'
+  firstLsn: number | undefined
+  keepSpares: number
+  fileSystem: FileSystemModule | undefined
+  ringPosition: number
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const NAMES: readonly (keyof OpenOptions)[] = [
+  'segmentBytes',
+  'ringBytes',
+  'maxBatchBytes',
+  'syncMethod',
+  'stagingSlots',
+  'maxProducers',
+  'stallWarnMs',
+  'sealIdleMs',
+  'lock',
+  'firstLsn',
+  'keepSpares',
+  'fileSystem',
+  'ringPosition',
+]
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @throws TypeError, RangeError naming the option, the value and the limit
+ */
+export function resolveOptions(directory: string, options: OpenOptions = {}): ResolvedOptions {
+  if (typeof directory !== 'string' || directory === '') {
+    throw new TypeError(`directory must be a path, got ${describe(directory)}`)
+  }
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options must be an object, got ${describe(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (!NAMES.includes(name as keyof OpenOptions)) {
+      throw new TypeError(`unknown option ${JSON.stringify(name)}; options are ${NAMES.join(', ')}`)
+    }
+  }
+  const segmentBytes = checkInteger('segmentBytes', options.segmentBytes ?? 64 * MIB, 1024 * MIB, MIB)
+  if (segmentBytes % (64 * KIB) !== 0) {
+    throw new RangeError(`segmentBytes must be a multiple of 65536, got ${segmentBytes}`)
+  }
+  const ringBytes = checkInteger('ringBytes', options.ringBytes ?? 8 * MIB, 1024 * MIB, 4 * KIB)
+  if ((ringBytes & (ringBytes - 1)) !== 0)
+    throw new RangeError(`ringBytes must be a power of two, got ${ringBytes}`)
+  const resolved: ResolvedOptions = {
+    directory: resolve(directory),
+    segmentBytes,
+    ringBytes,
+    maxBatchBytes: resolveBatchBytes(options.maxBatchBytes, ringBytes, segmentBytes),
+    syncMethod: checkChoice('syncMethod', options.syncMethod ?? 'auto', ['auto', ...SYNC_METHODS]),
+    stagingSlots: checkChoice('stagingSlots', options.stagingSlots ?? 1, [1, 2, 4, 8]),
+    maxProducers: checkInteger('maxProducers', options.maxProducers ?? 256, MAX_CLIENTS_LIMIT - 8, 1),
+    stallWarnMs: checkInteger('stallWarnMs', options.stallWarnMs ?? 1000, 2 ** 31 - 1, 1),
+    sealIdleMs: checkInteger('sealIdleMs', options.sealIdleMs ?? 50, 2 ** 31 - 1),
+    lock: checkChoice('lock', options.lock ?? 'ofd', ['ofd', 'none']),
+    firstLsn: undefined,
+    keepSpares: checkInteger('keepSpares', options.keepSpares ?? 2, 1000),
+    fileSystem: options.fileSystem,
+    ringPosition: checkInteger('ringPosition', options.ringPosition ?? 0, 2 ** 32 - 1),
+  }
+  if (options.firstLsn !== undefined) {
+    resolved.firstLsn = checkInteger('firstLsn', options.firstLsn, Number.MAX_SAFE_INTEGER, 1)
+  }
+  return resolved
+}
+
+function resolveBatchBytes(given: number | undefined, ringBytes: number, segmentBytes: number): number {
+  const limit = Math.min(ringBytes / 2, segmentBytes - 64 * KIB - FRAME_HEADER_BYTES)
+  const least = RECORD_HEADER_BYTES + GRANULE_BYTES
+  if (given === undefined) return Math.min(MIB, limit)
+  checkInteger('maxBatchBytes', given, 512 * MIB, least)
+  if (given > limit) {
+    throw new RangeError(
+      `maxBatchBytes is ${given}, but with ringBytes ${ringBytes} and segmentBytes ${segmentBytes} it can be at most ${limit}`,
+    )
+  }
+  return given
+}
+
+function checkChoice<T extends string | number>(name: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value
+  const shown =
+    typeof value === 'string' || typeof value === 'number' ? JSON.stringify(value) : describe(value)
+  throw (typeof value === typeof choices[0] ? RangeError : TypeError)(
+    `${name} must be one of ${choices.join(', ')}, got ${shown}`,
+  )
+}

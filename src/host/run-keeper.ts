@@ -1,0 +1,135 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { CommitContext } from '../commit/context.ts'
+import { leaveProtocol } from '../commit/join.ts'
+import { errnoOf } from '../commit/segment-writer.ts'
+import { waitAsync } from '../shared/atomics.ts'
+import { CLIENT_KEEPER } from '../shared/clients.ts'
+import { PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import { loadFileSystem } from '../storage/load-file-system.ts'
+import { dropSegmentsBefore } from '../storage/recycle.ts'
+import { joinLog } from './connect.ts'
+import type { LogHandle } from './handle.ts'
+
+/** What the host asks the keeper for. */
+export interface DropRequest {
+  id: number
+  beforeLsn: number
+  keepSpares: number
+}
+
+/** What it answers. */
+export interface DropReply {
+  id: number
+  dropped: number
+  error: unknown
+}
+
+/** The whole life of the segment-keeper's thread. */
+export function runKeeper(handle: LogHandle, port: MessagePort): void {
+  const context = joinLog(handle, CLIENT_KEEPER)
+  context.control.storeKeeperClient(context.client)
+  void new Keeper(context, handle, port).run()
+}
+
+/** Makes room ahead of need, one chunk at a time, and drops segments between two chunks. */
+class Keeper {
+  private readonly context: CommitContext
+  private readonly fs: FileSystem
+  private readonly directory: string
+  private readonly port: MessagePort
+  private readonly requests: DropRequest[]
+
+  constructor(context: CommitContext, handle: LogHandle, port: MessagePort) {
+    this.context = context
+    this.fs = loadFileSystem(handle.fileSystem)
+    this.directory = handle.directory
+    this.port = port
+    this.requests = []
+    port.on('message', (request: DropRequest) => {
+      this.requests.push(request)
+      context.control.ringKeeper()
+    })
+  }
+
+  async run(): Promise<void> {
+    const { control, memory } = this.context
+    while (!control.isStopped()) {
+      const bell = control.keeperBellValue()
+      while (this.work()) await pause(control.wantsRoom())
+      if (control.isStopped()) break
+      const rung = waitAsync(memory.words, control.keeperBellIndex(), bell)
+      if (rung !== undefined) await rung
+    }
+    leaveProtocol(this.context)
+    this.port.close()
+  }
+
+  /** One piece of work; false when there is none. */
+  private work(): boolean {
+    const { control, phases } = this.context
+    if (control.isStopped()) return false
+    // Said before the phase is looked at: resume() changes the phase first and then waits until nothing is made.
+    control.storeKeeperWorking(true)
+    const phase = phases.phase()
+    const mayWork = phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+    const hasMore = mayWork && this.workUndisturbed()
+    if (!mayWork) this.context.supply.abandon()
+    control.storeKeeperWorking(false)
+    return hasMore
+  }
+
+  private workUndisturbed(): boolean {
+    const request = this.requests.shift()
+    if (request !== undefined) {
+      this.drop(request)
+      return true
+    }
+    return this.makeRoom()
+  }
+
+  private makeRoom(): boolean {
+    const { control, supply } = this.context
+    const isWanted = control.wantsRoom()
+    try {
+      const hasMore = supply.makeRoom()
+      if (isWanted) this.answer(0)
+      return hasMore
+    } catch (error) {
+      supply.abandon()
+      // Ahead of need a failure is no harm: the leader that needs the room asks again, and is told.
+      if (isWanted) this.answer(errnoOf(error))
+      return false
+    }
+  }
+
+  /** Somebody waits for this room: everybody who could lead looks again. */
+  private answer(errno: number): void {
+    const { control, clients } = this.context
+    control.storeRoomErrno(errno)
+    control.storeRoomWanted(false)
+    control.wakeAllWaiters()
+    control.ringCommitter()
+    clients.wakeAllArmed()
+  }
+
+  private drop(request: DropRequest): void {
+    const reply: DropReply = { id: request.id, dropped: 0, error: undefined }
+    try {
+      const current = this.context.control.segmentSequence()
+      const { beforeLsn, keepSpares } = request
+      reply.dropped = dropSegmentsBefore(this.fs, this.directory, beforeLsn, current, keepSpares).dropped
+    } catch (error) {
+      reply.error = error
+    }
+    this.port.postMessage(reply)
+  }
+}
+
+/** Lets messages in between two chunks; and, when nobody waits for the room, leaves the disk to the commits. */
+function pause(isWanted: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (isWanted) setImmediate(resolve)
+    else setTimeout(resolve, 2)
+  })
+}
