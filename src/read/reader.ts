@@ -113,7 +113,7 @@ class LogReader {
     this.#fs = fs
     this.#directory = directory
     this.#plan = plan
-    this.#opener = new SegmentOpener(fs, false, (bytes) => new Uint8Array(bytes))
+    this.#opener = new SegmentOpener(fs, false, allocateUnzeroed)
   }
 
   next(): LogRecord | undefined {
@@ -256,4 +256,9 @@ class LogReader {
     const message = `cannot read the log in ${this.#directory}: ${(error as Error).message}`
     return new GroupWalError('GROUPWAL_IO', message, { cause: error })
   }
+}
+
+/** Zeroing the buffers would cost a short read more than the reading does; only what was read is looked at. */
+function allocateUnzeroed(bytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
 }

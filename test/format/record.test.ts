@@ -104,6 +104,8 @@ test('records that are right in themselves but not together make a wrong body', 
     ['more LSNs than the records cover', right.body, { ...right.header, lsnCount: 4 }],
     ['another body checksum', right.body, { ...right.header, bodyChecksum: 1 }],
   ]
+  const firstTwo = bodyOf(three.slice(0, 2)).header
+  cases.push(['a third record that the header does not know', right.body, { ...firstTwo, bodyBytes: 128 }])
   const swapped = bodyOf([three[0], { ...three[1], lsn: 43 }, { ...three[2], lsn: 42 }])
   cases.push(['LSNs out of order', swapped.body, swapped.header])
   const twice = bodyOf([three[0], three[1], three[1]])

@@ -306,6 +306,13 @@ test('a frame that does not continue the chain is damage even at the end', () =>
   }
 })
 
+test('a torn frame whose header does not continue the chain is damage too', () => {
+  const log = new HandmadeLog().segment().put('1')
+  log.frame({ records: [{ lsn: 2 }], frameSequence: 3 })
+  flip(log, 1, log.last.offset + 130)
+  assertDamaged(walk(log), { segment: 1, offset: log.last.offset })
+})
+
 // Cuts, copies and gaps.
 
 test('a cut voids what stands behind it, and the chain goes on from the frame before', () => {
@@ -405,6 +412,24 @@ test('copied frames come before the gap and are proven', () => {
   log.file(2).fill(0, log.last.offset)
   flip(log, 2, 4096 + 130)
   assertDamaged(walk(log), { segment: 2, offset: 4096, lsns: [3, 3] })
+})
+
+test('a cut among copied frames is damage', () => {
+  const log = new HandmadeLog().segment().put('1')
+  const { last } = log
+  const cut = {
+    cutSegment: 1,
+    cutOffset: last.endOffset,
+    cutLastLsn: 1,
+    cutFrameSequence: 1,
+    cutChecksum: last.checksum,
+  }
+  log.previousOffset = 0
+  log.segment({ ...cut, provenOffset: 12288 }).put('2')
+  const kept = log.last
+  log.put('3')
+  log.cutSegment({ segment: 2, last: kept })
+  assertDamaged(walk(log), { segment: 2, offset: 8192 })
 })
 
 test('damage before a cut is damage', () => {

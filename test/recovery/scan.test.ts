@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeSegmentHeader, type SegmentHeader } from '../../src/format/segment-header.ts'
 import { findLaterFrames, ScanBuffer, SegmentScanner } from '../../src/recovery/scan.ts'
-import { HandmadeLog } from '../support/handmade-log.ts'
+import { HandmadeLog, saltOf } from '../support/handmade-log.ts'
 import { MemoryFileSystem } from '../support/memory-file-system.ts'
 
 const BUFFER_BYTES = 65536
@@ -120,8 +120,8 @@ test('a frame of another segment, offset or life of the file is not valid here',
   const wrong: Array<Parameters<HandmadeLog['frame']>[0]> = [
     { segmentSequence: 2 },
     { offset: 8192 },
-    { salt: 1n },
-    { salt: 1n << 63n },
+    { salt: saltOf(1) ^ 1n },
+    { salt: saltOf(1) ^ (1n << 63n) },
   ]
   for (const fields of wrong) {
     const log = new HandmadeLog().segment().frame({ records: [{ lsn: 1 }], ...fields })

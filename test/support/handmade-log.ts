@@ -164,12 +164,10 @@ export class HandmadeLog {
   }
 
   /** A segment whose header cuts another behind `last` and records a gap. The chain goes on from `last`. */
-  cutSegment(cut: {
-    segment: number
-    last: PlacedFrame | undefined
-    offset?: number
-    gapLast?: number
-  }): this {
+  cutSegment(
+    cut: { segment: number; last: PlacedFrame | undefined; offset?: number; gapLast?: number },
+    segmentBytes?: number,
+  ): this {
     const { last } = cut
     this.frameSequence = last?.frameSequence ?? 0
     this.previousChecksum = last?.checksum ?? 0
@@ -177,14 +175,15 @@ export class HandmadeLog {
     const endLsn = last?.endLsn ?? 1
     const gap = cut.gapLast === undefined ? {} : { gapFirst: endLsn, gapLast: cut.gapLast }
     this.nextLsn = cut.gapLast === undefined ? endLsn : cut.gapLast + 1
-    return this.segment({
+    const header = {
       cutSegment: cut.segment,
-      cutOffset: cut.offset ?? last?.endOffset ?? 4096,
+      cutOffset: cut.offset ?? last?.endOffset ?? this.blockBytes,
       cutLastLsn: endLsn - 1,
       cutFrameSequence: this.frameSequence,
       cutChecksum: this.previousChecksum,
       ...gap,
-    })
+    }
+    return this.segment(header, segmentBytes)
   }
 
   /** Appends a frame with these payloads, one record each. */
