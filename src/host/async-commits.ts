@@ -4,6 +4,7 @@ import type { Leader } from '../commit/leader.ts'
 import type { Watch } from '../commit/watch.ts'
 import { waitAsync } from '../shared/atomics.ts'
 import { PHASE_OPEN, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
+import type { Batch } from './batch.ts'
 import { verdictError } from './failure.ts'
 import { EntryQueue, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
 
@@ -13,8 +14,8 @@ const GUARD_MS = 25
 /** What waits for ring space before it can be published; `publish` returns false while the ring is full. */
 export interface QueuedCommit {
   entry: PendingEntry
+  batch: Batch
   publish(): boolean
-  withdraw(error: Error): void
 }
 
 /**
@@ -28,6 +29,7 @@ export class AsyncCommits {
   private readonly pending: EntryQueue<PendingEntry>
   private readonly queued: EntryQueue<QueuedCommit>
   private flushes: PendingEntry[]
+  private pushed: (() => void)[]
   private isTurnScheduled: boolean
   private isWaiting: boolean
   private guard: NodeJS.Timeout | undefined
@@ -43,6 +45,7 @@ export class AsyncCommits {
     this.pending = new EntryQueue()
     this.queued = new EntryQueue()
     this.flushes = []
+    this.pushed = []
     this.isTurnScheduled = false
     this.isWaiting = false
     this.guard = undefined
@@ -77,16 +80,14 @@ export class AsyncCommits {
     this.scheduleTurn()
   }
 
-  /** Takes a commit that has no place yet out of the queue; false when it is published by now. */
-  withdrawQueued(entry: PendingEntry): boolean {
+  /** Takes a commit that has no place yet out of the queue. */
+  withdrawQueued(entry: PendingEntry): void {
     const rest: QueuedCommit[] = []
-    let found = false
     for (let commit = this.queued.shift(); commit !== undefined; commit = this.queued.shift()) {
-      if (commit.entry === entry) found = true
-      else rest.push(commit)
+      if (commit.entry !== entry) rest.push(commit)
     }
     for (const commit of rest) this.queued.push(commit)
-    return found
+    this.notePushed()
   }
 
   /** The oldest commit without a place; a synchronous call pushes these before its own. */
@@ -96,6 +97,19 @@ export class AsyncCommits {
 
   shiftQueued(): void {
     this.queued.shift()
+    this.notePushed()
+  }
+
+  /** Calls `then` as soon as nothing waits for ring space. */
+  whenPushed(then: () => void): void {
+    this.pushed.push(then)
+  }
+
+  private notePushed(): void {
+    if (this.queued.length > 0 || this.pushed.length === 0) return
+    const pushed = this.pushed
+    this.pushed = []
+    for (const then of pushed) then()
   }
 
   private scheduleTurn(): void {
@@ -195,7 +209,7 @@ export class AsyncCommits {
   private pushQueued(): void {
     for (let commit = this.queued.peek(); commit !== undefined; commit = this.queued.peek()) {
       if (!commit.publish()) return
-      this.queued.shift()
+      this.shiftQueued()
     }
   }
 
@@ -253,7 +267,8 @@ export class AsyncCommits {
   /** The producer closes: what has no place yet never gets one. */
   rejectQueued(error: Error): void {
     for (let commit = this.queued.shift(); commit !== undefined; commit = this.queued.shift()) {
-      commit.withdraw(error)
+      rejectEntry(commit.entry, error)
     }
+    this.notePushed()
   }
 }

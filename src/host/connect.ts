@@ -49,7 +49,6 @@ export const INTERNAL_CLIENTS = 4
  * @param handle `log.handle`, as it came through workerData or postMessage; without it, the one that a producer
  *   pool (`groupwal/pool`) handed to this worker
  * @throws GroupWalError GROUPWAL_INVALID_HANDLE, GROUPWAL_TOO_MANY_PRODUCERS, GROUPWAL_CLOSED
- * @throws the file system's error when the segment cannot be opened (EMFILE, ENOENT)
  */
 export function connect(handle: LogHandle): Producer {
   const context = joinLog(handle, CLIENT_PRODUCER)

@@ -68,21 +68,6 @@ export class EntryQueue<T> {
     return item
   }
 
-  /** Takes one out of the middle; false when it is not there. */
-  remove(item: T): boolean {
-    const mask = this.items.length - 1
-    for (let index = 0; index < this.count; index++) {
-      if (this.items[(this.head + index) & mask] !== item) continue
-      for (let next = index; next < this.count - 1; next++) {
-        this.items[(this.head + next) & mask] = this.items[(this.head + next + 1) & mask]
-      }
-      this.count--
-      this.items[(this.head + this.count) & mask] = undefined
-      return true
-    }
-    return false
-  }
-
   private grow(): void {
     const larger: (T | undefined)[] = new Array(this.items.length * 2).fill(undefined)
     for (let index = 0; index < this.count; index++) {

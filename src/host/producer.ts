@@ -1,25 +1,17 @@
 import { assert } from '../assert.ts'
-import {
-  APPEND_FULL,
-  APPEND_REFUSED,
-  APPEND_RESERVED,
-  APPEND_TIMED_OUT,
-  Appender,
-  type EncodableRecord,
-  LSN_LIMIT,
-} from '../commit/appender.ts'
 import type { CommitContext } from '../commit/context.ts'
 import { Follower } from '../commit/follower.ts'
 import { leaveProtocol } from '../commit/join.ts'
 import { Leader } from '../commit/leader.ts'
 import { granulesOfRecord } from '../commit/prefix.ts'
 import { Watch } from '../commit/watch.ts'
-import { GroupWalError, LogClosedError, WaitGivenUpError } from '../errors.ts'
 import { RECORD_HEADER_BYTES } from '../format/record.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
-import { PHASE_CLOSED, PHASE_SEALING, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
+import { VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import { AsyncCommits } from './async-commits.ts'
-import { closedError, refusalError, verdictError } from './failure.ts'
+import { type Batch, copyBatch, readBatch } from './batch.ts'
+import { closedError, verdictError } from './failure.ts'
+import { type AsyncWaitOptions, deadlineOf, givenUpError, giveUpLater, type WaitOptions } from './give-up.ts'
 import {
   type BatchResult,
   type CommitResult,
@@ -29,28 +21,8 @@ import {
   type PendingEntry,
   rejectEntry,
 } from './pending.ts'
-import { checkInteger, describe, type RecordInput, RecordReader } from './record-input.ts'
-
-/** How long a blocking call may wait. */
-export interface WaitOptions {
-  /** Gives up the wait, not the record, after this many milliseconds. Default: never. */
-  timeoutMs?: number
-}
-
-/** How long an asynchronous call may wait. */
-export interface AsyncWaitOptions extends WaitOptions {
-  /** Gives up the wait, not the record, when it is aborted. */
-  signal?: AbortSignal
-}
-
-const NEVER = Number.POSITIVE_INFINITY
-/** Calls deeper than the protocol's own: a stack too short for it overflows here, before anything is taken. */
-const STACK_PROBE_DEPTH = 48
-/** Records of a batch are checked and copied before any place is taken. */
-interface BatchRecord {
-  record: EncodableRecord
-  granules: number
-}
+import { Placer } from './placer.ts'
+import { checkInteger, type RecordInput, RecordReader } from './record-input.ts'
 
 /**
  * One thread's way to write into a log. Made by `connect(handle)` in any worker thread of the process that opened
@@ -59,37 +31,34 @@ interface BatchRecord {
  */
 export class Producer {
   readonly #context: CommitContext
-  readonly #appender: Appender
+  readonly #placer: Placer
   readonly #follower: Follower
-  readonly #watch: Watch
   readonly #async: AsyncCommits
   readonly #reader: RecordReader
-  /** A call is on the stack; if one is found here, it was cut off. */
-  #isInside: boolean
+  readonly #nowMs: () => number
   #isClosed: boolean
-  #lastLsn: number
-  /** First LSN that was appended and not yet told durable by a flush; 0 when there is none. */
+  /** First LSN that was appended and that no flush has told of; 0 when there is none. */
   #firstUnflushedLsn: number
 
   /** @internal use `connect(handle)` or `log.connect()` */
   constructor(context: CommitContext) {
     this.#context = context
     const leader = new Leader(context)
-    this.#watch = new Watch(context, leader)
-    this.#appender = new Appender(context, leader, this.#watch)
-    this.#follower = new Follower(context, leader, this.#watch)
-    this.#async = new AsyncCommits(context, leader, this.#watch)
-    const maxGranules = context.ring.maxReservationGranules
-    this.#reader = new RecordReader((maxGranules << GRANULE_SHIFT) - RECORD_HEADER_BYTES)
-    this.#isInside = false
+    const watch = new Watch(context, leader)
+    this.#follower = new Follower(context, leader, watch)
+    this.#placer = new Placer(context, leader, watch, this.#follower)
+    this.#async = new AsyncCommits(context, leader, watch)
+    this.#reader = new RecordReader(
+      (context.ring.maxReservationGranules << GRANULE_SHIFT) - RECORD_HEADER_BYTES,
+    )
+    this.#nowMs = context.clock.monotonicMs
     this.#isClosed = false
-    this.#lastLsn = 0
     this.#firstUnflushedLsn = 0
   }
 
   /** LSN of this producer's newest record, 0 when there is none. */
   get lastLsn(): number {
-    return this.#lastLsn
+    return this.#placer.lastLsn
   }
 
   /** All records with LSN <= this are on disk. */
@@ -107,11 +76,12 @@ export class Producer {
    *
    * @throws TypeError, RangeError about the record; nothing was written
    * @throws CommitFailedError GROUPWAL_COMMIT_FAILED with outcome and cause
-   * @throws GroupWalError GROUPWAL_TIMEOUT, GROUPWAL_CLOSED
+   * @throws WaitGivenUpError GROUPWAL_TIMEOUT
+   * @throws LogClosedError GROUPWAL_CLOSED
    */
   commitSync(record: RecordInput, options?: WaitOptions): CommitResult {
-    const deadlineMs = this.#deadlineOf(options)
-    const lsn = this.#appendBlocking(record, deadlineMs)
+    const deadlineMs = deadlineOf(options, this.#nowMs)
+    const lsn = this.#placeOne(record, deadlineMs)
     this.#awaitDurable(lsn, lsn, deadlineMs)
     return { lsn, durable: true }
   }
@@ -122,15 +92,14 @@ export class Producer {
    * @throws as commitSync; RangeError when they do not fit into one batch (option maxBatchBytes)
    */
   commitBatchSync(records: readonly RecordInput[], options?: WaitOptions): BatchResult {
-    const deadlineMs = this.#deadlineOf(options)
-    const batch = this.#readBatch(records)
-    this.#enter()
-    this.#pushQueuedBlocking(deadlineMs)
-    this.#reserveBlocking(granulesOfBatch(batch), batch.length, deadlineMs)
-    const firstLsn = this.#publishBatch(batch)
-    const lastLsn = firstLsn + batch.length - 1
-    this.#isInside = false
-    this.#awaitDurable(lastLsn, firstLsn, deadlineMs)
+    const deadlineMs = deadlineOf(options, this.#nowMs)
+    const batch = readBatch(records, this.#reader, this.#context.ring.maxReservationGranules)
+    this.#placer.enterBlocking()
+    this.#pushQueued(deadlineMs)
+    this.#placer.reserve(batch.granules, batch.records.length, deadlineMs)
+    const firstLsn = this.#placer.publishBatch(batch)
+    const lastLsn = firstLsn + batch.records.length - 1
+    this.#awaitDurable(lastLsn, lastLsn, deadlineMs)
     return { firstLsn, lastLsn, durable: true }
   }
 
@@ -141,111 +110,94 @@ export class Producer {
    * @throws as commitSync
    */
   append(record: RecordInput, options?: WaitOptions): number {
-    const lsn = this.#appendBlocking(record, this.#deadlineOf(options))
+    const lsn = this.#placeOne(record, deadlineOf(options, this.#nowMs))
+    this.#placer.leave()
     this.#noteAppended(lsn)
-    this.#context.control.ringCommitter()
     return lsn
   }
 
-  /** As append, but returns undefined instead of waiting when the ring is full (or others wait before it). */
+  /** As append, but returns undefined instead of waiting when the ring is full, or others wait before it. */
   tryAppend(record: RecordInput): number | undefined {
-    this.#reader.readRecord(record)
-    this.#enter()
-    const hasPlace =
-      !this.#async.hasQueued && this.#tryReserve(granulesOfRecord(this.#reader.current.length), 1)
-    const lsn = hasPlace ? this.#publishOne() : undefined
-    this.#isInside = false
-    if (lsn === undefined) return undefined
-    this.#noteAppended(lsn)
-    this.#context.control.ringCommitter()
+    const current = this.#reader.readRecord(record)
+    this.#placer.enter()
+    const hasPlace = !this.#async.hasQueued && this.#placer.tryReserve(granulesOfRecord(current.length), 1)
+    const lsn = hasPlace ? this.#placer.publishOne(current) : undefined
+    this.#placer.leave()
+    if (lsn !== undefined) this.#noteAppended(lsn)
     return lsn
   }
 
   /**
    * Waits until everything up to `lsn` (default: this producer's newest record) is durable. Blocks this thread.
    *
-   * @throws CommitFailedError when that record, or an earlier append of this producer that no flush has told of, failed
+   * @throws CommitFailedError when that record, or an earlier append of this producer that no flush told of, failed
    * @throws RangeError when `lsn` was not handed out yet
    */
   flushSync(lsn?: number, options?: WaitOptions): void {
+    const deadlineMs = deadlineOf(options, this.#nowMs)
+    this.#placer.enterBlocking()
+    this.#pushQueued(deadlineMs)
+    this.#placer.leave()
     const target = this.#flushTarget(lsn)
     if (target === 0) return
-    const deadlineMs = this.#deadlineOf(options)
-    this.#enter()
-    this.#pushQueuedBlocking(deadlineMs)
-    this.#isInside = false
-    this.#awaitDurable(target, this.#firstOfFlush(target), deadlineMs)
+    this.#placer.enter()
+    const firstLsn = this.#firstOfFlush(target)
     this.#noteFlushed(target)
+    this.#awaitDurable(target, firstLsn, deadlineMs)
   }
 
   /** As commitSync, without blocking: many may be pending. Keeps its thread alive until it is settled. */
   commit(record: RecordInput, options?: AsyncWaitOptions): Promise<CommitResult> {
     return new Promise((resolve, reject) => {
-      this.#reader.readRecord(record)
+      const current = this.#reader.readRecord(record)
       const entry = newEntry(PENDING_COMMIT, resolve, reject)
-      this.#giveUpLater(entry, options)
-      if (entry.isSettled) return
-      this.#enter()
-      if (!this.#async.hasQueued && this.#tryReserve(granulesOfRecord(this.#reader.current.length), 1)) {
-        const lsn = this.#publishOne()
-        this.#isInside = false
-        this.#addPublished(entry, lsn, lsn)
+      if (this.#giveUpLater(entry, options)) return
+      this.#placer.enter()
+      if (!this.#async.hasQueued && this.#placer.tryReserve(granulesOfRecord(current.length), 1)) {
+        this.#addPublished(entry, this.#placer.publishOne(current), 1)
       } else {
-        this.#isInside = false
-        this.#queue(entry, [
-          { record: copyOf(this.#reader.current), granules: granulesOfRecord(this.#reader.current.length) },
-        ])
+        this.#queue(entry, copyBatch([current]))
       }
+      this.#placer.leave()
     })
   }
 
   /** As commitBatchSync, without blocking. */
   commitBatch(records: readonly RecordInput[], options?: AsyncWaitOptions): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
-      const batch = this.#readBatch(records)
+      const batch = readBatch(records, this.#reader, this.#context.ring.maxReservationGranules)
       const entry = newEntry(PENDING_BATCH, resolve, reject)
-      this.#giveUpLater(entry, options)
-      if (entry.isSettled) return
-      this.#enter()
-      if (!this.#async.hasQueued && this.#tryReserve(granulesOfBatch(batch), batch.length)) {
-        const firstLsn = this.#publishBatch(batch)
-        this.#isInside = false
-        this.#addPublished(entry, firstLsn, firstLsn + batch.length - 1)
+      if (this.#giveUpLater(entry, options)) return
+      this.#placer.enter()
+      if (!this.#async.hasQueued && this.#placer.tryReserve(batch.granules, batch.records.length)) {
+        this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
       } else {
-        this.#isInside = false
-        this.#queue(
-          entry,
-          batch.map(({ record, granules }) => ({ record: copyOf(record), granules })),
-        )
+        this.#queue(entry, copyBatch(batch.records))
+      }
+      this.#placer.leave()
+    })
+  }
+
+  /** As flushSync, without blocking. Without `lsn` it also waits for this producer's commits that are queued. */
+  flush(lsn?: number, options?: AsyncWaitOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#placer.enter()
+      this.#placer.leave()
+      const entry = newEntry(PENDING_FLUSH, resolve, reject)
+      if (lsn === undefined && this.#async.hasQueued) {
+        // What is queued has no LSN yet: the flush begins when the last of it has.
+        this.#async.whenPushed(() => this.#beginFlush(entry, undefined, options))
+      } else {
+        this.#beginFlush(entry, lsn, options)
       }
     })
   }
 
-  /** As flushSync, without blocking. Waits for the promises of this producer that are queued, too. */
-  flush(lsn?: number, options?: AsyncWaitOptions): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const target = this.#flushTarget(lsn)
-      if (target === 0) return resolve()
-      const entry = newEntry(PENDING_FLUSH, resolve, reject)
-      entry.firstLsn = this.#firstOfFlush(target)
-      entry.lastLsn = target
-      this.#giveUpLater(entry, options)
-      if (entry.isSettled) return
-      this.#enter()
-      this.#isInside = false
-      this.#noteFlushed(target)
-      this.#async.addFlush(entry)
-    })
-  }
-
-  /**
-   * Gives back this producer's place in the log. Promises that are pending are still settled.
-   *
-   * @throws GroupWalError GROUPWAL_CLOSED is what every later call gets
-   */
+  /** Gives back this producer's place in the log. Promises that are pending are still settled, later calls refused. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#placer.close()
     this.#async.rejectQueued(closedError(undefined))
     this.#async.leaveWhenSettled(() => leaveProtocol(this.#context))
   }
@@ -254,215 +206,84 @@ export class Producer {
     this.close()
   }
 
-  // ---- entering and leaving a call
-
-  /** Before anything is taken: heals what an earlier call left behind, and makes sure that the stack suffices. */
-  #enter(): void {
-    if (this.#isClosed) throw new LogClosedError('this producer is closed', { outcome: 'not-written' })
-    if (this.#isInside) this.#watch.healOwn()
-    probeStack(STACK_PROBE_DEPTH)
-    this.#isInside = true
-  }
-
-  #refuse(error: Error): never {
-    this.#isInside = false
-    throw error
-  }
-
-  // ---- placing records
-
-  #appendBlocking(record: RecordInput, deadlineMs: number): number {
-    this.#reader.readRecord(record)
-    this.#enter()
-    if (this.#async.hasQueued) this.#pushQueuedBlocking(deadlineMs)
-    this.#reserveBlocking(granulesOfRecord(this.#reader.current.length), 1, deadlineMs)
-    const lsn = this.#publishOne()
-    this.#isInside = false
-    return lsn
-  }
-
-  #tryReserve(granules: number, recordCount: number): boolean {
-    const result = this.#appender.tryReserve(granules, recordCount)
-    if (result === APPEND_REFUSED) this.#refuse(refusalError(this.#context.phases))
-    return result === APPEND_RESERVED && this.#checkLimit(granules, recordCount)
-  }
-
-  #reserveBlocking(granules: number, recordCount: number, deadlineMs: number): void {
-    const result = this.#appender.reserve(granules, recordCount, deadlineMs)
-    assert(result !== APPEND_FULL, 'a blocking reservation waits')
-    if (result === APPEND_REFUSED) this.#refuse(refusalError(this.#context.phases))
-    if (result === APPEND_TIMED_OUT) {
-      this.#refuse(
-        new WaitGivenUpError(
-          'GROUPWAL_TIMEOUT',
-          'the ring was full until timeoutMs passed: the record was not written',
-          {
-            outcome: 'not-written',
-          },
-        ),
-      )
-    }
-    this.#checkLimit(granules, recordCount)
-  }
-
-  #checkLimit(granules: number, recordCount: number): boolean {
-    if (this.#appender.firstLsn + recordCount <= LSN_LIMIT) return true
-    this.#appender.publishNoop(recordCount, granules)
-    return this.#refuse(
-      new GroupWalError(
-        'GROUPWAL_LSN_EXHAUSTED',
-        `the log has reached its last LSN, ${LSN_LIMIT}; begin a new one`,
-      ),
-    )
-  }
-
-  #publishOne(): number {
-    const { current } = this.#reader
-    const lsn = this.#appender.firstLsn
-    current.lsn = lsn
-    this.#appender.encodeNext(current)
-    return this.#publishPlace(lsn, lsn)
-  }
-
-  #publishBatch(batch: readonly BatchRecord[]): number {
-    const firstLsn = this.#appender.firstLsn
-    for (let index = 0; index < batch.length; index++) {
-      const { record } = batch[index]
-      record.lsn = firstLsn + index
-      record.continues = index < batch.length - 1
-      this.#appender.encodeNext(record)
-    }
-    return this.#publishPlace(firstLsn, firstLsn + batch.length - 1)
-  }
-
-  /** Publishes; an LSN that close() did not see any more is not handed out. */
-  #publishPlace(firstLsn: number, lastLsn: number): number {
-    const { phases } = this.#context
-    this.#appender.publish()
-    this.#lastLsn = lastLsn
-    const phase = phases.phase()
-    if (phase === PHASE_SEALING || phase === PHASE_CLOSED) {
-      const verdict = this.#follower.awaitVerdict(lastLsn, NEVER)
-      if (verdict !== VERDICT_DURABLE) this.#refuse(verdictError(verdict, undefined, phases))
-    }
-    return firstLsn
-  }
-
-  #readBatch(records: readonly RecordInput[]): BatchRecord[] {
-    if (!Array.isArray(records)) throw new TypeError(`records must be an array, got ${describe(records)}`)
-    if (records.length === 0) throw new RangeError('records must hold at least one record')
-    const batch: BatchRecord[] = []
-    let granules = 0
-    for (const input of records as readonly RecordInput[]) {
-      const record = this.#reader.readRecord(input)
-      // Text lies in the reader's own buffer, which the next record overwrites.
-      const own = typeof input.payload === 'string' ? copyOf(record) : { ...record }
-      batch.push({ record: own, granules: granulesOfRecord(own.length) })
-      granules += granulesOfRecord(own.length)
-    }
-    const limit = this.#context.ring.maxReservationGranules
-    if (granules > limit) {
-      throw new RangeError(
-        `records take ${granules << GRANULE_SHIFT} bytes together, the limit is ${limit << GRANULE_SHIFT}; ` +
-          'the options maxBatchBytes, ringBytes and segmentBytes raise it',
-      )
-    }
-    return batch
-  }
-
-  // ---- waiting
-
-  #deadlineOf(options: WaitOptions | undefined): number {
-    const timeoutMs = options?.timeoutMs
-    if (timeoutMs === undefined) return NEVER
-    return this.#context.clock.monotonicMs() + checkTimeout(timeoutMs)
-  }
-
-  #awaitDurable(lsn: number, firstLsn: number, deadlineMs: number): void {
-    const { phases } = this.#context
-    this.#isInside = true
-    const verdict = this.#follower.awaitVerdict(lsn, deadlineMs)
-    this.#isInside = false
-    if (verdict === VERDICT_DURABLE) {
-      const failedLsn = phases.firstFailedIn(firstLsn, lsn)
-      if (failedLsn === 0) return
-      throw verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases)
-    }
-    if (verdict !== VERDICT_PENDING) throw verdictError(verdict, lsn, phases)
-    throw givenUp('GROUPWAL_TIMEOUT', 'timeoutMs passed', lsn, undefined)
+  #placeOne(record: RecordInput, deadlineMs: number): number {
+    const current = this.#reader.readRecord(record)
+    this.#placer.enterBlocking()
+    if (this.#async.hasQueued) this.#pushQueued(deadlineMs)
+    this.#placer.reserve(granulesOfRecord(current.length), 1, deadlineMs)
+    return this.#placer.publishOne(current)
   }
 
   /** Commits that wait for ring space come before what this thread is about to write. */
-  #pushQueuedBlocking(deadlineMs: number): void {
-    for (let commit = this.#async.oldestQueued(); commit !== undefined; commit = this.#async.oldestQueued()) {
-      const { batch, entry } = commit as QueuedBatch
-      this.#reserveBlocking(granulesOfBatch(batch), batch.length, deadlineMs)
-      const firstLsn = this.#publishBatch(batch)
+  #pushQueued(deadlineMs: number): void {
+    for (let queued = this.#async.oldestQueued(); queued !== undefined; queued = this.#async.oldestQueued()) {
+      const { batch, entry } = queued
+      this.#placer.reserve(batch.granules, batch.records.length, deadlineMs)
+      const firstLsn = this.#placer.publishBatch(batch)
       this.#async.shiftQueued()
-      this.#addPublished(entry, firstLsn, firstLsn + batch.length - 1)
+      this.#addPublished(entry, firstLsn, batch.records.length)
     }
   }
 
-  #addPublished(entry: PendingEntry, firstLsn: number, lastLsn: number): void {
+  /** Waits, and leaves the call with the verdict on everything from `firstLsn` to `lsn`. */
+  #awaitDurable(lsn: number, firstLsn: number, deadlineMs: number): void {
+    const { phases } = this.#context
+    const verdict = this.#follower.awaitVerdict(lsn, deadlineMs)
+    this.#placer.leave()
+    if (verdict === VERDICT_PENDING) throw givenUpError('GROUPWAL_TIMEOUT', 'timeoutMs passed', lsn)
+    if (verdict !== VERDICT_DURABLE) throw verdictError(verdict, lsn, phases)
+    const failedLsn = firstLsn === lsn ? 0 : phases.firstFailedIn(firstLsn, lsn)
+    if (failedLsn !== 0) throw verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases)
+  }
+
+  #addPublished(entry: PendingEntry, firstLsn: number, recordCount: number): void {
     entry.firstLsn = firstLsn
-    entry.lastLsn = lastLsn
+    entry.lastLsn = firstLsn + recordCount - 1
     this.#async.addPublished(entry)
   }
 
-  #queue(entry: PendingEntry, batch: BatchRecord[]): void {
-    const queued: QueuedBatch = {
-      entry,
-      batch,
-      publish: () => this.#publishQueued(entry, batch),
-      withdraw: (error: Error) => rejectEntry(entry, error),
-    }
-    this.#async.addQueued(queued)
+  #queue(entry: PendingEntry, batch: Batch): void {
+    this.#async.addQueued({ entry, batch, publish: () => this.#publishQueued(entry, batch) })
   }
 
-  #publishQueued(entry: PendingEntry, batch: BatchRecord[]): boolean {
+  /** In a turn of the event loop: false while the ring is full. */
+  #publishQueued(entry: PendingEntry, batch: Batch): boolean {
     if (entry.isSettled) return true
+    assert(entry.lastLsn === 0, 'a queued commit has no place yet')
     try {
-      this.#isInside = true
-      if (!this.#tryReserve(granulesOfBatch(batch), batch.length)) {
-        this.#isInside = false
-        return false
-      }
-      const firstLsn = this.#publishBatch(batch)
-      this.#isInside = false
-      this.#addPublished(entry, firstLsn, firstLsn + batch.length - 1)
+      this.#placer.enter()
+      const hasPlace = this.#placer.tryReserve(batch.granules, batch.records.length)
+      if (hasPlace) this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
+      this.#placer.leave()
+      return hasPlace
+    } catch (error) {
+      rejectEntry(entry, error as Error)
+      return true
+    }
+  }
+
+  /** True when the entry is settled already: its signal was aborted before. */
+  #giveUpLater(entry: PendingEntry, options: AsyncWaitOptions | undefined): boolean {
+    if (options !== undefined)
+      giveUpLater(entry, options, (withdrawn) => this.#async.withdrawQueued(withdrawn))
+    return entry.isSettled
+  }
+
+  #beginFlush(entry: PendingEntry, lsn: number | undefined, options: AsyncWaitOptions | undefined): void {
+    try {
+      const target = this.#flushTarget(lsn)
+      entry.firstLsn = this.#firstOfFlush(target)
+      entry.lastLsn = target
+      if (this.#giveUpLater(entry, options)) return
+      this.#noteFlushed(target)
+      this.#async.addFlush(entry)
     } catch (error) {
       rejectEntry(entry, error as Error)
     }
-    return true
   }
-
-  /** Arranges for `timeoutMs` and `signal`: they end the wait; a record without a place is withdrawn. */
-  #giveUpLater(entry: PendingEntry, options: AsyncWaitOptions | undefined): void {
-    if (options === undefined) return
-    const { signal } = options
-    const giveUp = (code: 'GROUPWAL_TIMEOUT' | 'GROUPWAL_ABORTED', why: string, cause: unknown): void => {
-      const isWithdrawn = entry.kind !== PENDING_FLUSH && entry.lastLsn === 0
-      if (isWithdrawn) this.#async.withdrawQueued(entry)
-      rejectEntry(entry, givenUp(code, why, isWithdrawn ? undefined : entry.lastLsn, cause))
-    }
-    let timer: NodeJS.Timeout | undefined
-    const onAbort = (): void => giveUp('GROUPWAL_ABORTED', 'the signal was aborted', signal?.reason)
-    entry.release = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-    }
-    if (options.timeoutMs !== undefined) {
-      const timeoutMs = checkTimeout(options.timeoutMs)
-      timer = setTimeout(() => giveUp('GROUPWAL_TIMEOUT', 'timeoutMs passed', undefined), timeoutMs)
-    }
-    if (signal?.aborted) onAbort()
-    else signal?.addEventListener('abort', onAbort, { once: true })
-  }
-
-  // ---- flushes
 
   #flushTarget(lsn: number | undefined): number {
-    if (lsn === undefined) return this.#lastLsn
+    if (lsn === undefined) return this.#placer.lastLsn
     const { control, ring } = this.#context
     const durableLsn = control.durableLsn()
     const handedOut = durableLsn + ((ring.tailSequence() - durableLsn) | 0) - 1
@@ -474,31 +295,15 @@ export class Producer {
     return first === 0 ? target : Math.min(first, target)
   }
 
+  /** The committer leads for those who do not wait. */
   #noteAppended(lsn: number): void {
     if (this.#firstUnflushedLsn === 0) this.#firstUnflushedLsn = lsn
+    this.#context.control.ringCommitter()
   }
 
   #noteFlushed(target: number): void {
-    if (target >= this.#lastLsn) this.#firstUnflushedLsn = 0
+    if (target >= this.#placer.lastLsn) this.#firstUnflushedLsn = 0
   }
-}
-
-interface QueuedBatch {
-  entry: PendingEntry
-  batch: BatchRecord[]
-  publish(): boolean
-  withdraw(error: Error): void
-}
-
-function granulesOfBatch(batch: readonly BatchRecord[]): number {
-  let granules = 0
-  for (const { granules: some } of batch) granules += some
-  return granules
-}
-
-/** A record that owns its bytes. */
-function copyOf(record: EncodableRecord): EncodableRecord {
-  return { ...record, payload: record.payload.slice(record.from, record.from + record.length), from: 0 }
 }
 
 function newEntry(
@@ -507,27 +312,4 @@ function newEntry(
   reject: (error: unknown) => void,
 ): PendingEntry {
   return { kind, firstLsn: 0, lastLsn: 0, resolve, reject, isSettled: false, release: undefined }
-}
-
-function givenUp(
-  code: 'GROUPWAL_TIMEOUT' | 'GROUPWAL_ABORTED',
-  why: string,
-  lsn: number | undefined,
-  cause: unknown,
-): WaitGivenUpError {
-  const outcome = lsn === undefined ? 'not-written' : 'indeterminate'
-  const what =
-    lsn === undefined ? 'the record was withdrawn, it is not written' : `record ${lsn} may yet become durable`
-  return new WaitGivenUpError(code, `${why}: ${what}`, { outcome, lsn, cause })
-}
-
-function checkTimeout(timeoutMs: unknown): number {
-  if (typeof timeoutMs !== 'number')
-    throw new TypeError(`timeoutMs must be a number, got ${describe(timeoutMs)}`)
-  if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs must be 0 or more, got ${timeoutMs}`)
-  return timeoutMs
-}
-
-function probeStack(depth: number): number {
-  return depth === 0 ? 0 : probeStack(depth - 1) + 1
 }

@@ -1,0 +1,47 @@
+import type { EncodableRecord } from '../commit/appender.ts'
+import { granulesOfRecord } from '../commit/prefix.ts'
+import { GRANULE_SHIFT } from '../shared/layout.ts'
+import { describe, type RecordInput, type RecordReader } from './record-input.ts'
+
+/** Records that get one reservation: checked, and ready to be encoded. */
+export interface Batch {
+  records: EncodableRecord[]
+  /** Together. */
+  granules: number
+}
+
+/**
+ * Reads the records of one commitBatch.
+ *
+ * @throws TypeError, RangeError about a record, or when they do not fit into one batch
+ */
+export function readBatch(inputs: unknown, reader: RecordReader, maxGranules: number): Batch {
+  if (!Array.isArray(inputs)) throw new TypeError(`records must be an array, got ${describe(inputs)}`)
+  if (inputs.length === 0) throw new RangeError('records must hold at least one record')
+  const batch: Batch = { records: [], granules: 0 }
+  for (const input of inputs as RecordInput[]) {
+    const record = reader.readRecord(input)
+    // Text lies in the reader's own buffer, which the next record overwrites.
+    batch.records.push(typeof input.payload === 'string' ? copyOf(record) : { ...record })
+    batch.granules += granulesOfRecord(record.length)
+  }
+  if (batch.granules > maxGranules) {
+    throw new RangeError(
+      `records take ${batch.granules << GRANULE_SHIFT} bytes together, the limit is ${maxGranules << GRANULE_SHIFT}; ` +
+        'the options maxBatchBytes, ringBytes and segmentBytes raise it',
+    )
+  }
+  return batch
+}
+
+/** A batch of one, or of many, that owns its bytes: it has to wait for ring space. */
+export function copyBatch(records: readonly EncodableRecord[]): Batch {
+  const copies = records.map(copyOf)
+  let granules = 0
+  for (const { length } of copies) granules += granulesOfRecord(length)
+  return { records: copies, granules }
+}
+
+function copyOf(record: EncodableRecord): EncodableRecord {
+  return { ...record, payload: record.payload.slice(record.from, record.from + record.length), from: 0 }
+}

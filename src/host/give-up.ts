@@ -1,0 +1,76 @@
+import { WaitGivenUpError } from '../errors.ts'
+import { PENDING_FLUSH, type PendingEntry, rejectEntry } from './pending.ts'
+import { describe } from './record-input.ts'
+
+/** How long a blocking call may wait. */
+export interface WaitOptions {
+  /** Gives up the wait, not the record, after this many milliseconds. Default: never. */
+  timeoutMs?: number
+}
+
+/** How long an asynchronous call may wait. */
+export interface AsyncWaitOptions extends WaitOptions {
+  /** Gives up the wait, not the record, when it is aborted. */
+  signal?: AbortSignal
+}
+
+type GiveUpCode = 'GROUPWAL_TIMEOUT' | 'GROUPWAL_ABORTED'
+
+/** The instant of the monotonic clock at which a blocking call gives up. */
+export function deadlineOf(options: WaitOptions | undefined, nowMs: () => number): number {
+  const timeoutMs = options?.timeoutMs
+  return timeoutMs === undefined ? Number.POSITIVE_INFINITY : nowMs() + checkTimeout(timeoutMs)
+}
+
+/** The error of a wait that was given up; without an LSN the record was withdrawn before it got one. */
+export function givenUpError(
+  code: GiveUpCode,
+  why: string,
+  lsn: number | undefined,
+  cause?: unknown,
+): WaitGivenUpError {
+  const what =
+    lsn === undefined ? 'the record was withdrawn, it is not written' : `record ${lsn} may yet become durable`
+  const outcome = lsn === undefined ? 'not-written' : 'indeterminate'
+  return new WaitGivenUpError(code, `${why}: ${what}`, { outcome, lsn, cause })
+}
+
+/**
+ * Arranges that `timeoutMs` and `signal` end the wait for a promise. `withdraw` takes a record that has no place yet
+ * out of its queue. The entry may be settled on return: the signal was aborted already.
+ */
+export function giveUpLater(
+  entry: PendingEntry,
+  options: AsyncWaitOptions | undefined,
+  withdraw: (entry: PendingEntry) => void,
+): void {
+  if (options === undefined) return
+  const { signal } = options
+  const timeoutMs = options.timeoutMs === undefined ? undefined : checkTimeout(options.timeoutMs)
+  const giveUp = (code: GiveUpCode, why: string, cause: unknown): void => {
+    const hasNoPlace = entry.kind !== PENDING_FLUSH && entry.lastLsn === 0
+    if (hasNoPlace) withdraw(entry)
+    rejectEntry(entry, givenUpError(code, why, hasNoPlace ? undefined : entry.lastLsn, cause))
+  }
+  let timer: NodeJS.Timeout | undefined
+  const onAbort = (): void => giveUp('GROUPWAL_ABORTED', 'the signal was aborted', signal?.reason)
+  entry.release = (): void => {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+  if (signal?.aborted) {
+    onAbort()
+    return
+  }
+  signal?.addEventListener('abort', onAbort, { once: true })
+  if (timeoutMs !== undefined && timeoutMs < 2 ** 31) {
+    timer = setTimeout(() => giveUp('GROUPWAL_TIMEOUT', 'timeoutMs passed', undefined), timeoutMs)
+  }
+}
+
+function checkTimeout(timeoutMs: unknown): number {
+  if (typeof timeoutMs !== 'number')
+    throw new TypeError(`timeoutMs must be a number, got ${describe(timeoutMs)}`)
+  if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs must be 0 or more, got ${timeoutMs}`)
+  return timeoutMs
+}
