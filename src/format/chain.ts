@@ -46,7 +46,9 @@ export class FrameChain {
   /** Tells that everything in the segment below `offset` was read. Applies the gap behind the copied frames. */
   reachOffset(offset: number): string | undefined {
     if (this.#segment === undefined || offset < ownFramesOffset(this.#segment)) return undefined
-    if (this.#segment.provenOffset > this.#segment.blockBytes) this.#prove(this.frameEndLsn - 1)
+    // Only what was copied here is proven by that, not the own frames that were read since.
+    const { provenOffset, blockBytes } = this.#segment
+    if (provenOffset > blockBytes && offset === provenOffset) this.#prove(this.frameEndLsn - 1)
     return this.#applyGap()
   }
 

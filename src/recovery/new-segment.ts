@@ -7,6 +7,8 @@ import { copyFrames } from './salvage.ts'
 import type { Tail, TailFrame } from './tail.ts'
 
 const DEFAULT_INITIAL_ZERO_BYTES = 1024 * 1024
+/** Room for an idle seal, and one that closes the log. */
+const SPARE_BLOCKS = 2
 
 /**
  * Goes on in a new segment, durable on return. Its header cuts the log behind the last frame that is proven to be on
@@ -29,7 +31,7 @@ export function startNewSegment(
     sequence: files.listing.segments.at(-1)!.number + 1,
     logId: tail.header.logId,
     blockBytes: tail.header.blockBytes,
-    segmentBytes: options.segmentBytes,
+    segmentBytes: segmentBytesFor(tail, salvaged, options),
     maxOutstandingRecords: options.maxOutstandingRecords,
     nextLsn,
     nextFrameSequence: (salvaged.at(-1)?.header.frameSequence ?? cut.frameSequence) + 1,
@@ -71,6 +73,13 @@ export function startNewSegment(
 /** How far a new segment is filled before it is used. */
 export function initialZeroBytes(options: { initialZeroBytes?: number | undefined }): number {
   return options.initialZeroBytes ?? DEFAULT_INITIAL_ZERO_BYTES
+}
+
+/** The copies must fit, and some seals behind them, also if the log has smaller segments from now on. */
+function segmentBytesFor({ header }: Tail, salvaged: readonly TailFrame[], options: RecoverOptions): number {
+  const { blockBytes } = header
+  const copiedBytes = salvaged.reduce((sum, frame) => sum + frame.endOffset - frame.header.offset, 0)
+  return Math.max(options.segmentBytes, blockBytes + copiedBytes + SPARE_BLOCKS * blockBytes)
 }
 
 /** The unproven frames up to the last one with records; seals behind it are of no use any more. */

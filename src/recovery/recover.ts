@@ -1,6 +1,6 @@
 import { CorruptLogError, GroupWalError } from '../errors.ts'
 import { LOG_ID_BYTES, type SegmentHeader } from '../format/segment-header.ts'
-import { asOpenFailure, ensureDirectory } from '../storage/directory.ts'
+import { asOpenFailure, ensureDirectory, syncAncestors } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { prepareSegment } from '../storage/segment-file.ts'
 import { removeStrays, retireUnused, retireVoid, truncateCuts } from './clean-up.ts'
@@ -69,6 +69,7 @@ function createLog(
   files: LogFiles,
   options: RecoverOptions,
 ): RecoveryResult {
+  syncAncestors(fs, directory)
   const removedTemps = removeStrays(fs, files)
   const { blockBytes, segmentBytes, maxOutstandingRecords } = options
   const nextLsn = options.firstLsn ?? 1

@@ -9,8 +9,16 @@ import { fileOf, frameAt, type LogFiles, type SegmentOpener } from './log-files.
 export interface TailStart {
   /** In `LogFiles.live`. */
   index: number
-  /** The last frame before it; undefined when the segment has a cut or is the first. */
+  /** The last frame before it, in the segment before; undefined when the segment has a cut or is the first. */
   previous: DecodedFrameHeader | undefined
+}
+
+/** What the start of a segment says of the one before. */
+interface SealedEnd {
+  /** Its last frame; undefined where that is not to be had from here. */
+  last: DecodedFrameHeader | undefined
+  /** It has none. */
+  isEmpty: boolean
 }
 
 /**
@@ -24,24 +32,20 @@ export function findTail(fs: FileSystem, files: LogFiles, opener: SegmentOpener)
     if (firstFrame(fs, files, opener, index) !== undefined) break
     index--
   }
-  let previous: DecodedFrameHeader | undefined
-  for (let at = 1; at <= index; at++) previous = checkSealed(fs, files, opener, at)
-  return { index, previous }
+  let before: SealedEnd = { last: undefined, isEmpty: false }
+  for (let at = 1; at <= index; at++) before = checkSealed(fs, files, opener, at)
+  // Its cut, not a frame in it, is what the frames behind it follow.
+  return before.isEmpty ? { index: index - 1, previous: undefined } : { index, previous: before.last }
 }
 
-/** Checks the end of the segment before `index`, and returns its last frame where `index` names it. */
-function checkSealed(
-  fs: FileSystem,
-  files: LogFiles,
-  opener: SegmentOpener,
-  index: number,
-): DecodedFrameHeader | undefined {
+/** Checks the end of the segment before `index`. */
+function checkSealed(fs: FileSystem, files: LogFiles, opener: SegmentOpener, index: number): SealedEnd {
   const { header } = files.live[index]!
   const sealed = files.live[index - 1]!
   const previous = sealed.header
   if (header.cutSegment > 0) {
     const { fileBytes } = fileOf(files, previous)
-    if (fileBytes >= header.cutOffset) return undefined
+    if (fileBytes >= header.cutOffset) return { last: undefined, isEmpty: false }
     throw damage(
       previous,
       fileBytes,
@@ -50,12 +54,14 @@ function checkSealed(
   }
   const first = firstFrame(fs, files, opener, index)
   if (first === undefined) throw damage(header, header.blockBytes, 'the first frame is damaged')
+  const isFirst = index === 1 || previous.cutSegment > 0
+  if (first.previousOffset === 0 && isFirst) return { last: undefined, isEmpty: true }
   const last = frameAt(fs, opener, fileOf(files, previous).path, sealed, first.previousOffset)
   const isNamed =
     last !== undefined &&
     last.headerChecksum === first.previousChecksum &&
     last.frameSequence === first.frameSequence - 1
-  if (isNamed) return last
+  if (isNamed) return { last, isEmpty: false }
   throw damage(previous, first.previousOffset, 'the last frame is damaged', first.firstLsn - 1)
 }
 

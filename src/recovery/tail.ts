@@ -1,3 +1,4 @@
+import { assert } from '../assert.ts'
 import { FLAG_CLOSE, frameBytes } from '../format/frame.ts'
 import { ownFramesOffset } from '../format/live-segments.ts'
 import type { SegmentHeader } from '../format/segment-header.ts'
@@ -45,7 +46,6 @@ export interface Tail {
  * @throws CorruptLogError where acknowledged data is damaged
  */
 export function readTail(fs: FileSystem, files: LogFiles, opener: SegmentOpener, start: TailStart): Tail {
-  const { header } = files.live[start.index]!
   const walk = new LogWalk(
     {
       fs,
@@ -58,7 +58,7 @@ export function readTail(fs: FileSystem, files: LogFiles, opener: SegmentOpener,
   try {
     const before = keptBefore(files, start)
     if (start.previous !== undefined) linkToPrevious(walk, files, start)
-    return collect(walk, header, before)
+    return collect(walk, files, before)
   } finally {
     walk.close()
   }
@@ -83,46 +83,59 @@ function keptBefore(files: LogFiles, { index, previous }: TailStart): KeptEnd {
 
 /** Lets the chain of the walk begin with the last frame before it, so that the link between both is checked. */
 function linkToPrevious(walk: LogWalk, files: LogFiles, { index, previous }: TailStart): void {
-  // Only the frame counts: cut, gap and copied frames of that segment stand before it.
-  const plain = { cutSegment: 0, provenOffset: 0, gapFirst: 0, gapLast: 0 }
-  walk.chain.enterSegment({ ...files.live[index - 1]!.header, ...plain })
-  walk.chain.accept(previous!)
+  const { header } = files.live[index - 1]!
+  // What its header says of frames before that one is of no concern any more, but a gap may lie behind it.
+  const link = { ...header, cutSegment: 0, provenOffset: 0, nextLsn: 1, nextFrameSequence: 1 }
+  const isBeforeGap = previous!.offset < ownFramesOffset(header)
+  walk.chain.enterSegment(isBeforeGap ? link : { ...link, gapFirst: 0, gapLast: 0 })
+  const broken = walk.chain.accept(previous!)
+  assert(broken === undefined, 'a chain can begin with any frame')
 }
 
-function collect(walk: LogWalk, header: SegmentHeader, initial: KeptEnd): Tail {
+function collect(walk: LogWalk, files: LogFiles, initial: KeptEnd): Tail {
   let before = initial
-  const { segmentSequence } = header
   const unproven: TailFrame[] = []
   let kept = before
   let lastLsn = before.lastLsn
   let last: TailFrame | undefined
   for (let frame = walk.next(); frame !== undefined; frame = walk.next()) {
-    const isStart = last === undefined && header.cutSegment === 0 && before.segment === segmentSequence
+    const { segment } = walk
+    const isStart =
+      last === undefined && segment.cutSegment === 0 && segment.segmentSequence === before.segment
     if (isStart) kept = before = keptBeforeFirst(before, frame)
     last = { header: frame.header, endOffset: frame.endOffset }
     lastLsn = lastLsnAfter(last, lastLsn)
     unproven.push(last)
-    const provenCount = countProven(unproven, walk.chain.provenLsn, ownFramesOffset(header))
-    for (const proven of unproven.splice(0, provenCount)) kept = keptAt(segmentSequence, proven, kept.lastLsn)
+    const provenCount = countProven(unproven, walk.chain.provenLsn, ownFramesOffset(segment))
+    for (const proven of unproven.splice(0, provenCount)) {
+      kept = keptAt(segment.segmentSequence, proven, kept.lastLsn)
+    }
   }
   const end = walk.end!
   const isClosed = last !== undefined && (last.header.flags & FLAG_CLOSE) !== 0 && !end.torn
+  const { header } = files.live[end.segmentIndex]!
   return {
     header,
     hasKeptFrames: kept !== before,
     kept,
     unproven,
     closeSeal: isClosed ? last : undefined,
-    nextLsn: walk.chain.nextLsn,
+    // Behind a cut the chain knows a lower bound only, until a frame comes.
+    nextLsn: Math.max(walk.chain.nextLsn, header.nextLsn),
     lastLsn,
     end,
   }
 }
 
-/** What the first frame of the log says of the one before it, which was dropped with its segment. */
+/**
+ * What the first frame of the log says of the one before it, which was dropped with its segment. If nothing in this
+ * segment is kept, a cut of the one that is gone makes it void as a whole.
+ */
 function keptBeforeFirst(before: KeptEnd, { header }: ScannedFrame): KeptEnd {
+  const isVeryFirst = before.segment === 1
   return {
-    ...before,
+    segment: isVeryFirst ? before.segment : before.segment - 1,
+    endOffset: isVeryFirst ? before.endOffset : header.previousOffset + before.endOffset,
     frameSequence: header.frameSequence - 1,
     checksum: header.previousChecksum,
     lastLsn: Math.min(header.durableLsn, header.firstLsn - 1),

@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { GroupWalError } from '../errors.ts'
 import { classifyName, parseSegmentName, parseSpareName } from '../format/segment-name.ts'
 import type { FileSystem } from './file-system.ts'
@@ -47,9 +47,7 @@ export function nextSegmentSequence(listing: DirectoryListing): number {
   return (listing.segments.at(-1)?.number ?? 0) + 1
 }
 
-/**
- * Makes a directory and its missing parents, each durable in its own parent. An existing one is left as it is.
- */
+/** Makes a directory and its missing parents. An existing one is left as it is. See `syncAncestors`. */
 export function ensureDirectory(fs: FileSystem, directory: string): void {
   try {
     fs.makeDirectory(directory, DIRECTORY_MODE)
@@ -62,7 +60,22 @@ export function ensureDirectory(fs: FileSystem, directory: string): void {
     ensureDirectory(fs, parent)
     fs.makeDirectory(directory, DIRECTORY_MODE)
   }
-  fs.syncDirectory(dirname(directory))
+}
+
+/**
+ * Makes the path to a directory durable. Also if it is there already: who made it may have died before its name was
+ * on the disk, and everything in it would go with it.
+ */
+export function syncAncestors(fs: FileSystem, directory: string): void {
+  for (let at = resolve(directory); dirname(at) !== at; at = dirname(at)) {
+    try {
+      fs.syncDirectory(dirname(at))
+    } catch (error) {
+      // Somebody else's directory, then, and not made by us.
+      const code = errorCode(error)
+      if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS' && code !== 'EINVAL') throw error
+    }
+  }
 }
 
 /** The POSIX `code` of a file-system error, undefined for anything else. */

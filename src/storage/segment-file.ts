@@ -154,6 +154,7 @@ export class SegmentBuilder {
   /** Puts whole frames in front of all others; `publish` declares them proven. */
   writeFrames(bytes: Uint8Array): void {
     assert(bytes.length % this.#spec.blockBytes === 0, 'frames take whole blocks')
+    assert(this.#provenOffset + bytes.length <= this.#spec.segmentBytes, 'frames fit into their segment')
     writeWhole(this.#fs, this.#fd, bytes, this.#provenOffset)
     this.#provenOffset += bytes.length
     this.#filledTo = Math.max(this.#filledTo, this.#provenOffset)

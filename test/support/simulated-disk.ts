@@ -1,0 +1,332 @@
+import { constants } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import type { FileSystem } from '../../src/storage/file-system.ts'
+import { SimulatedDirectory } from './simulated-directory.ts'
+import { type Fault, FaultPlan, failure, SimulatedCrash } from './simulated-faults.ts'
+import { type CrashChoice, loseAll, SECTOR_BYTES, SimulatedFile } from './simulated-file.ts'
+
+export { type Fault, SimulatedCrash } from './simulated-faults.ts'
+export { type CrashChoice, keepAll, loseAll, randomChoice } from './simulated-file.ts'
+
+interface OpenFile {
+  file: number
+  flags: number
+}
+
+const ACCESS_MODE = 3
+
+/**
+ * A disk in memory, with a page cache and what is durable told apart by sectors of 512 bytes and by directory
+ * operations. `fork` and `powerCut` give new disks and leave this one as it is; they share unchanged pages, so both
+ * cost microseconds.
+ *
+ * - a process that dies: `killProcess()`, or `fork()` to go on in several ways
+ * - a power cut: `powerCut(choice)`, of the unsynced a subset survives
+ * - the calls at which either can happen: run with `crashAtCall` = 1, 2, … until a run ends without SimulatedCrash
+ */
+export class SimulatedDisk implements FileSystem {
+  /** The n-th changing call takes effect in the page cache only and then throws SimulatedCrash. */
+  crashAtCall: number | undefined
+  readonly faults: FaultPlan = new FaultPlan()
+  /** No block is free: writes work only where the file has one. */
+  isFull = false
+  /** How many changing calls were made. */
+  callCount = 0
+  /** Set to an array, it collects the changing calls, for a message. */
+  trace: string[] | undefined
+  #isDead = false
+  #files: Map<number, SimulatedFile> = new Map()
+  #directories: Map<string, SimulatedDirectory> = new Map([['/', SimulatedDirectory.empty()]])
+  #open: Map<number, OpenFile> = new Map()
+  #nextFile = 1
+  #nextFd = 3
+  /** Changes with each fork, so that neither side changes what both hold. */
+  #owner: object = {}
+
+  /** The same disk for another process: with the page cache, without open files, crash point and faults. */
+  fork(): SimulatedDisk {
+    const fork = new SimulatedDisk()
+    fork.#files = new Map(this.#files)
+    fork.#directories = new Map()
+    for (const [path, directory] of this.#directories) fork.#directories.set(path, directory.copy())
+    fork.#nextFile = this.#nextFile
+    this.#owner = {}
+    return fork
+  }
+
+  /** The disk after a power cut. */
+  powerCut(choice: CrashChoice): SimulatedDisk {
+    const after = new SimulatedDisk()
+    after.#nextFile = this.#nextFile
+    after.#directories = new Map()
+    for (const [path, directory] of this.#directories) {
+      // A folder whose own name is lost is lost with its content.
+      const parent = after.#directories.get(dirname(path))
+      if (path !== '/' && parent?.entries.has(basename(path)) !== true) continue
+      const kept = directory.afterPowerCut(choice)
+      after.#directories.set(path, kept)
+      for (const id of kept.entries.values()) {
+        const file = this.#files.get(id)
+        if (file === undefined || after.#files.has(id)) continue
+        const copy = file.afterPowerCut(after.#owner, choice)
+        copy.linkCount = 1
+        after.#files.set(id, copy)
+      }
+    }
+    return after
+  }
+
+  /** The process dies, the machine goes on: its files are closed, nothing else changes. */
+  killProcess(): void {
+    this.#open.clear()
+  }
+
+  /** How many files are open. */
+  get openCount(): number {
+    return this.#open.size
+  }
+
+  open(path: string, flags: number, _mode: number): number {
+    const directory = this.#directoryOf(path)
+    const name = basename(path)
+    let id = directory.entries.get(name)
+    const creates = (flags & constants.O_CREAT) !== 0 && id === undefined
+    const empties = (flags & constants.O_TRUNC) !== 0 && id !== undefined
+    const opening = (): number => {
+      if (id === undefined) throw failure('ENOENT', path)
+      if (!this.#files.has(id)) throw failure('EISDIR', path)
+      this.#open.set(this.#nextFd, { file: id, flags })
+      return this.#nextFd++
+    }
+    if (!creates && !empties) {
+      this.#passFaults('open')
+      return opening()
+    }
+    if (!creates && (flags & constants.O_EXCL) !== 0) throw failure('EEXIST', path)
+    return this.#change(
+      'open',
+      () => `create ${name}`,
+      () => {
+        if (creates) {
+          id = this.#nextFile++
+          const file = new SimulatedFile(this.#owner)
+          file.linkCount = 1
+          this.#files.set(id, file)
+          directory.link(name, id)
+        } else {
+          this.#writable(id!).truncate(0)
+        }
+        return opening()
+      },
+    )
+  }
+
+  close(fd: number): void {
+    if (this.#isDead) throw new SimulatedCrash('after the crash')
+    if (!this.#open.delete(fd)) throw failure('EBADF', String(fd))
+    this.#passFaults('close')
+  }
+
+  write(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number {
+    const { file, flags } = this.#fd(fd)
+    if ((flags & ACCESS_MODE) === constants.O_RDONLY) throw failure('EBADF', 'open for reading only')
+    this.#checkAlignment(flags, bytes, offset, length, position)
+    if (this.isFull && !this.#files.get(file)!.hasPages(position, length))
+      throw failure('ENOSPC', 'disk full')
+    let count = length
+    const isSynced = (flags & constants.O_DSYNC) !== 0
+    return this.#change(
+      'write',
+      () => `write ${this.#nameOf(file)} at ${position}, ${length} bytes`,
+      () => {
+        this.#writable(file).write(bytes.subarray(offset, offset + count), position)
+        return count
+      },
+      (fault) => {
+        if (fault.written !== undefined) {
+          this.#writable(file).write(bytes.subarray(offset, offset + length), position)
+          this.#writable(file).failSync(fault.written)
+        }
+        if ((fault.writtenBytes ?? 0) === 0) throw failure(fault.code, 'injected')
+        count = Math.min(length, fault.writtenBytes!)
+        this.faults.add({ method: 'write', call: 1, code: fault.code })
+      },
+      () => isSynced && count > 0 && this.#writable(file).syncRange(position, count),
+    )
+  }
+
+  read(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number {
+    const { file, flags } = this.#fd(fd)
+    this.#checkAlignment(flags, bytes, offset, length, position)
+    this.#passFaults('read')
+    const direct = (flags & constants.O_DIRECT) !== 0
+    return this.#files.get(file)!.read(bytes.subarray(offset, offset + length), position, direct)
+  }
+
+  dataSync(fd: number): void {
+    this.#syncFile('dataSync', this.#fd(fd).file)
+  }
+
+  fullSync(fd: number): void {
+    this.#syncFile('fullSync', this.#fd(fd).file)
+  }
+
+  truncate(fd: number, length: number): void {
+    const { file } = this.#fd(fd)
+    this.#change(
+      'truncate',
+      () => `truncate ${this.#nameOf(file)} to ${length}`,
+      () => this.#writable(file).truncate(length),
+    )
+  }
+
+  fileSize(fd: number): number {
+    const { file } = this.#fd(fd)
+    this.#passFaults('fileSize')
+    return this.#files.get(file)!.size
+  }
+
+  linkCount(fd: number): number {
+    return this.#files.get(this.#fd(fd).file)!.linkCount
+  }
+
+  rename(from: string, to: string): void {
+    const directory = this.#directoryOf(from)
+    if (dirname(from) !== dirname(to)) throw failure('EXDEV', to)
+    if (!directory.entries.has(basename(from))) throw failure('ENOENT', from)
+    this.#change(
+      'rename',
+      () => `rename ${basename(from)} to ${basename(to)}`,
+      () => {
+        const replaced = directory.entries.get(basename(to))
+        if (replaced !== undefined) this.#writable(replaced).linkCount = 0
+        directory.rename(basename(from), basename(to))
+      },
+    )
+  }
+
+  unlink(path: string): void {
+    const directory = this.#directoryOf(path)
+    const file = directory.entries.get(basename(path))
+    if (file === undefined) throw failure('ENOENT', path)
+    this.#change(
+      'unlink',
+      () => `unlink ${basename(path)}`,
+      () => {
+        this.#writable(file).linkCount = 0
+        directory.unlink(basename(path))
+      },
+    )
+  }
+
+  list(directory: string): string[] {
+    this.#passFaults('list')
+    return [...this.#directory(directory).entries.keys()]
+  }
+
+  makeDirectory(path: string, _mode: number): void {
+    const parent = this.#directoryOf(path)
+    if (parent.entries.has(basename(path))) throw failure('EEXIST', path)
+    this.#change(
+      'makeDirectory',
+      () => `mkdir ${path}`,
+      () => {
+        parent.link(basename(path), this.#nextFile++)
+        this.#directories.set(path, SimulatedDirectory.empty())
+      },
+    )
+  }
+
+  syncDirectory(path: string): void {
+    const directory = this.#directory(path)
+    this.#change(
+      'syncDirectory',
+      () => `sync ${path}`,
+      undefined,
+      undefined,
+      () => directory.sync(),
+    )
+  }
+
+  #syncFile(method: keyof FileSystem, file: number): void {
+    this.#change(
+      method,
+      () => `${method} ${this.#nameOf(file)}`,
+      undefined,
+      (fault) => {
+        this.#writable(file).failSync(fault.written ?? loseAll)
+        throw failure(fault.code, 'injected')
+      },
+      () => this.#writable(file).sync(),
+    )
+  }
+
+  /**
+   * One changing call: it may fail, else it takes effect in the page cache, then the machine may stop, and last the
+   * effect becomes durable.
+   */
+  #change<T>(
+    method: keyof FileSystem,
+    describe: () => string,
+    effect?: () => T,
+    onFault?: (fault: Fault) => void,
+    makeDurable?: () => unknown,
+  ): T {
+    this.#passFaults(method, onFault)
+    this.callCount++
+    this.trace?.push(describe())
+    const result = effect?.() as T
+    if (this.callCount === this.crashAtCall) {
+      this.#isDead = true
+      throw new SimulatedCrash(`at call ${this.callCount}: ${describe()}`)
+    }
+    makeDurable?.()
+    return result
+  }
+
+  #passFaults(method: keyof FileSystem, onFault?: (fault: Fault) => void): void {
+    if (this.#isDead) throw new SimulatedCrash('after the crash')
+    const fault = this.faults.next(method)
+    if (fault === undefined) return
+    if (onFault === undefined) throw failure(fault.code, 'injected')
+    onFault(fault)
+  }
+
+  #checkAlignment(flags: number, bytes: Uint8Array, offset: number, length: number, position: number): void {
+    if ((flags & constants.O_DIRECT) === 0) return
+    const numbers = [bytes.byteOffset + offset, length, position]
+    if (numbers.some((value) => value % SECTOR_BYTES !== 0)) throw failure('EINVAL', `direct ${numbers}`)
+  }
+
+  #fd(fd: number): OpenFile {
+    const open = this.#open.get(fd)
+    if (open === undefined) throw failure('EBADF', String(fd))
+    return open
+  }
+
+  #writable(id: number): SimulatedFile {
+    const file = this.#files.get(id)!
+    if (file.owner === this.#owner) return file
+    const copy = file.copyFor(this.#owner)
+    this.#files.set(id, copy)
+    return copy
+  }
+
+  #directory(path: string): SimulatedDirectory {
+    const directory = this.#directories.get(path)
+    if (directory !== undefined) return directory
+    const isFile = this.#directories.get(dirname(path))?.entries.has(basename(path)) === true
+    throw failure(isFile ? 'ENOTDIR' : 'ENOENT', path)
+  }
+
+  #directoryOf(path: string): SimulatedDirectory {
+    return this.#directory(dirname(path))
+  }
+
+  #nameOf(id: number): string {
+    for (const { entries } of this.#directories.values()) {
+      for (const [name, file] of entries) if (file === id) return name
+    }
+    return `removed file ${id}`
+  }
+}
