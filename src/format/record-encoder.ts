@@ -64,7 +64,7 @@ export class RecordEncoder {
     const { scratchWords, scratchBytes, targetWords } = this
     const words = granules * GRANULE_WORDS
     // The padding ends within the last granule: clear that before the payload covers its part of it.
-    scratchWords.fill(0, words - GRANULE_WORDS, words)
+    for (let word = words - GRANULE_WORDS; word < words; word++) scratchWords[word] = 0
     this.writeHeader(scratchWords, 0, fields, length)
     copyBytes(scratchBytes, RECORD_HEADER_BYTES, payload, from, length)
     scratchWords[0] = checksum(this.checksumInputs[granules])

@@ -81,7 +81,11 @@ export class Log extends EventEmitter<LogEvents> {
     const context = joinLog(parts.handle, CLIENT_PRODUCER)
     let log: Log | undefined
     const workers = await InternalWorkers.start(parts.handle, parts.options.keepSpares, {
-      died: (name, cause) => log?.emit('worker-died', { name, cause }),
+      died: (name, cause) => {
+        // One that ended before it took part has no line: nobody may wait for it to begin.
+        if (name === 'segment-keeper') context.control.noteKeeperEnd(context.clients.maxClients + 1)
+        log?.emit('worker-died', { name, cause })
+      },
     })
     log = new Log(parts, context, workers)
     return log
@@ -238,14 +242,18 @@ export class Log extends EventEmitter<LogEvents> {
     if (this.#closing !== undefined) throw closedError(undefined)
   }
 
-  /** A worker thread of the application ended: tells of its producers, and has what they left taken over. */
-  noteWorkerExit(workerId: number): void {
+  /**
+   * A worker thread of the application ended: has what its producers left taken over. Emits `producer-died` for each
+   * of them, unless the end was meant. Needed only for workers that the opener's thread started and where there is
+   * no /proc; the producer pool calls it by itself.
+   */
+  noteWorkerExit(workerId: number, options: { isExpected?: boolean } = {}): void {
     const { clients, control } = this.#context
     for (let client = 1; client <= clients.usedCount(); client++) {
       if (clients.threadOf(client) === 0 || clients.workerIdOf(client) !== workerId) continue
       if (clients.isReportedDead(client)) continue
       clients.reportDead(client)
-      this.emit('producer-died', { client, workerId })
+      if (options.isExpected !== true) this.emit('producer-died', { client, workerId })
     }
     control.ringCommitter()
   }

@@ -321,6 +321,12 @@ export class Control {
     store(this.words, at.KEEPER_CLIENT, client)
   }
 
+  /** The keeper ended before it had a line of its own: names one that nobody ever has. */
+  noteKeeperEnd(unusedClient: number): void {
+    compareExchange(this.words, at.KEEPER_CLIENT, 0, unusedClient)
+    this.wakeAllWaiters()
+  }
+
   keeperBellIndex(): number {
     return at.KEEPER_BELL
   }

@@ -209,7 +209,7 @@ function place(
   slotBytes: number,
   rest: { maxClients: number; blockBytes: number; segmentBytes: number },
 ): Layout {
-  const codesAt = roundUp((CLIENTS + (rest.maxClients + 1) * CLIENT_WORDS) * 4, 64)
+  const codesAt = roundUp((CLIENTS + (rest.maxClients + 2) * CLIENT_WORDS) * 4, 64)
   const ringAt = roundUp(codesAt + ringGranules * 4, 4096)
   const ringEnd = ringAt + ((ringGranules + maxReservationGranules) << GRANULE_SHIFT)
   const slotBuffersAt = roundUp(ringEnd, Math.max(4096, rest.blockBytes))

@@ -3,7 +3,7 @@ import { durableMethods, isDirect, SYNC_METHODS, type SyncMethod, unavailable } 
 import { measureSyncMethods } from './sync-probe.ts'
 
 /** A later candidate must beat an earlier one by this factor. */
-const CLEARLY_FASTER = 0.85
+const CLEARLY_FASTER = 0.7
 /** No disk with a truthful flush is this quick; RAM and disks that lie are. */
 const IMPLAUSIBLE_MICROS = 15
 
@@ -12,7 +12,7 @@ export interface SyncMethodChoice {
   /** One sentence for people. */
   reason: string
   warnings: string[]
-  /** Median time of one durable block, for the methods that were tried. */
+  /** Least time of one durable block, for the methods that were tried. */
   measuredMicros: Partial<Record<SyncMethod, number>>
 }
 
@@ -41,14 +41,14 @@ export function chooseSyncMethod(
     throw unavailable(requested, 'the file system refuses it', probe.refused.get(requested))
   }
   const usable = candidates.filter((method) => !probe.refused.has(method))
-  const fastest = fastestOf(usable, probe.medianMicros)
+  const fastest = fastestOf(usable, probe.leastMicros)
   const method = requested === 'auto' ? (fastest ?? usable.at(0)) : requested
   if (method === undefined) throw unavailable('fdatasync', 'no durable method works in this directory')
   return {
     method,
-    reason: reasonFor(requested, method, probe.medianMicros, [...probe.refused.keys()], directAllowed),
-    warnings: warningsFor(method, probe.medianMicros, probe.unmeasuredBecause),
-    measuredMicros: probe.medianMicros,
+    reason: reasonFor(requested, method, probe.leastMicros, [...probe.refused.keys()], directAllowed),
+    warnings: warningsFor(method, probe.leastMicros, probe.unmeasuredBecause),
+    measuredMicros: probe.leastMicros,
   }
 }
 
@@ -61,13 +61,13 @@ function checkRequested(requested: SyncMethod, durable: SyncMethod[], directAllo
 
 function fastestOf(
   usable: SyncMethod[],
-  medianMicros: Partial<Record<SyncMethod, number>>,
+  leastMicros: Partial<Record<SyncMethod, number>>,
 ): SyncMethod | undefined {
   let best: SyncMethod | undefined
   for (const method of usable) {
-    const micros = medianMicros[method]
+    const micros = leastMicros[method]
     if (micros === undefined) continue
-    if (best === undefined || micros < medianMicros[best]! * CLEARLY_FASTER) best = method
+    if (best === undefined || micros < leastMicros[best]! * CLEARLY_FASTER) best = method
   }
   return best
 }
@@ -75,12 +75,12 @@ function fastestOf(
 function reasonFor(
   requested: SyncMethod | 'auto',
   method: SyncMethod,
-  medianMicros: Partial<Record<SyncMethod, number>>,
+  leastMicros: Partial<Record<SyncMethod, number>>,
   refused: SyncMethod[],
   directAllowed: boolean,
 ): string {
-  const times = SYNC_METHODS.filter((name) => medianMicros[name] !== undefined)
-    .map((name) => `${name} ${Math.round(medianMicros[name]!)} us`)
+  const times = SYNC_METHODS.filter((name) => leastMicros[name] !== undefined)
+    .map((name) => `${name} ${Math.round(leastMicros[name]!)} us`)
     .join(', ')
   const parts = [requested === 'auto' ? `${method} is the best measured here` : `${method} was asked for`]
   if (times === '') parts[0] = requested === 'auto' ? `${method}, unmeasured` : parts[0]!
@@ -92,11 +92,11 @@ function reasonFor(
 
 function warningsFor(
   method: SyncMethod,
-  medianMicros: Partial<Record<SyncMethod, number>>,
+  leastMicros: Partial<Record<SyncMethod, number>>,
   unmeasuredBecause: string | undefined,
 ): string[] {
   const warnings: string[] = []
-  const micros = medianMicros[method]
+  const micros = leastMicros[method]
   if (micros !== undefined && micros < IMPLAUSIBLE_MICROS) {
     warnings.push(
       `a durable write took only ${micros.toFixed(1)} us: this is RAM, or a disk that does not flush; ` +

@@ -14,7 +14,7 @@ const BUDGET_MICROS = 60_000
 const REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
 export interface SyncProbe {
-  medianMicros: Partial<Record<SyncMethod, number>>
+  leastMicros: Partial<Record<SyncMethod, number>>
   /** Methods that the file system refused, with its error. */
   refused: Map<SyncMethod, unknown>
   /** Why some or all usable methods were not measured: no room on the disk. */
@@ -28,7 +28,7 @@ export function measureSyncMethods(
   methods: readonly SyncMethod[],
   blockBytes: number,
 ): SyncProbe {
-  const probe: SyncProbe = { medianMicros: {}, refused: new Map(), unmeasuredBecause: undefined }
+  const probe: SyncProbe = { leastMicros: {}, refused: new Map(), unmeasuredBecause: undefined }
   const path = join(directory, probeName(process.pid, Math.trunc(performance.now() * 1000)))
   const block = allocateAligned(blockBytes)
   try {
@@ -91,10 +91,11 @@ function measureOne(
     if (fd !== undefined) fs.close(fd)
   }
   if (samples.length === 0) return
-  // The first one warms up, unless it is the only one.
+  // The first one warms up, unless it is the only one. The least of the others tells the method from whatever else the
+  // disk is busy with; a median of so few does not.
   const counted = samples.length > 1 ? samples.slice(1) : samples
   counted.sort((a, b) => a - b)
-  probe.medianMicros[method] = counted[Math.floor(counted.length / 2)]!
+  probe.leastMicros[method] = counted[0]!
 }
 
 function removeProbeFile(fs: FileSystem, path: string): void {
