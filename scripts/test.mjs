@@ -166,7 +166,9 @@ function readCounts(output, problems) {
   }
   const [total, passed, skipped] = summaries[0].slice(1).map(Number)
   if (passed !== total && problems.every((problem) => !problem.startsWith('exit code'))) {
-    problems.push(`only ${passed} of ${total} tests passed, whatever the exit code says`)
+    problems.push(
+      `only ${passed} of ${total} tests passed (a hook threw? uvu hides its error and its exit code)`,
+    )
   }
   if (total + skipped === 0) problems.push('no test ran')
   if (skipped !== declared.length) {
