@@ -30,7 +30,7 @@ const relativeSpecifier = /((?:from|import|import\()\s*["'])(\.\.?\/[^"']+\.ts)(
 const swapExtension = (extension) => (_, before, specifier) => before + specifier.replace(/\.ts$/, extension)
 
 // Workers that exist as files too, for whoever names them with `?url`.
-const workerFiles = ['producer']
+const workerFiles = ['producer', 'pool-entry']
 
 const startedAt = performance.now()
 try {

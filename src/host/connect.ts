@@ -7,6 +7,7 @@ import { PHASE_CLOSED } from '../shared/phase.ts'
 import { loadFileSystem } from '../storage/load-file-system.ts'
 import { closedError } from './failure.ts'
 import { attachHandle, type LogHandle } from './handle.ts'
+import { producerOfPool } from './pool-membership.ts'
 import { Producer } from './producer.ts'
 
 /**
@@ -46,11 +47,15 @@ export const INTERNAL_CLIENTS = 4
 /**
  * Connects the calling thread to a log.
  *
- * @param handle `log.handle`, as it came through workerData or postMessage; without it, the one that a producer
- *   pool (`groupwal/pool`) handed to this worker
+ * @param handle `log.handle`, as it came through workerData or postMessage. Without it, in a worker of a producer
+ *   pool (`groupwal/pool`): the producer that all tasks of this worker share
  * @throws GroupWalError GROUPWAL_INVALID_HANDLE, GROUPWAL_TOO_MANY_PRODUCERS, GROUPWAL_CLOSED
  */
-export function connect(handle: LogHandle): Producer {
+export function connect(handle?: LogHandle): Producer {
+  return handle === undefined ? producerOfPool(connectTo) : connectTo(handle)
+}
+
+function connectTo(handle: LogHandle): Producer {
   const context = joinLog(handle, CLIENT_PRODUCER)
   if (context.phases.phase() === PHASE_CLOSED) {
     context.clients.freeLine(context.client)

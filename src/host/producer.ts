@@ -66,6 +66,11 @@ export class Producer {
     return this.#context.control.durableLsn()
   }
 
+  /** Whether close() was called. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   /** Whether the newest batch of the log failed. For show: each call tells the outcome of its own record. */
   get lastCommitFailed(): boolean {
     return this.#context.control.lastCommitFailed()
@@ -184,12 +189,12 @@ export class Producer {
       this.#placer.enter()
       this.#placer.leave()
       const entry = newEntry(PENDING_FLUSH, resolve, reject)
-      if (lsn === undefined && this.#async.hasQueued) {
-        // What is queued has no LSN yet: the flush begins when the last of it has.
-        this.#async.whenPushed(() => this.#beginFlush(entry, undefined, options))
-      } else {
-        this.#beginFlush(entry, lsn, options)
-      }
+      const isBehindQueued = lsn === undefined && this.#async.hasQueued
+      const target = isBehindQueued ? 0 : this.#flushTarget(lsn)
+      if (this.#giveUpLater(entry, options)) return
+      // What is queued has no LSN yet: the flush begins when the last of it has.
+      if (isBehindQueued) this.#async.whenPushed(() => this.#beginFlush(entry, this.#placer.lastLsn))
+      else this.#beginFlush(entry, target)
     })
   }
 
@@ -269,17 +274,12 @@ export class Producer {
     return entry.isSettled
   }
 
-  #beginFlush(entry: PendingEntry, lsn: number | undefined, options: AsyncWaitOptions | undefined): void {
-    try {
-      const target = this.#flushTarget(lsn)
-      entry.firstLsn = this.#firstOfFlush(target)
-      entry.lastLsn = target
-      if (this.#giveUpLater(entry, options)) return
-      this.#noteFlushed(target)
-      this.#async.addFlush(entry)
-    } catch (error) {
-      rejectEntry(entry, error as Error)
-    }
+  #beginFlush(entry: PendingEntry, target: number): void {
+    if (entry.isSettled) return
+    entry.firstLsn = this.#firstOfFlush(target)
+    entry.lastLsn = target
+    this.#noteFlushed(target)
+    this.#async.addFlush(entry)
   }
 
   #flushTarget(lsn: number | undefined): number {

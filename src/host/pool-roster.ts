@@ -1,0 +1,138 @@
+import type { Worker } from 'node:worker_threads'
+import { GroupWalError } from '../errors.ts'
+import { load, notify, store, type Words, waitAsync } from '../shared/atomics.ts'
+import { rebuildError } from './flat-error.ts'
+import { ACKS, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
+
+/** How long a worker that is to end may take to give back its producers. One that is busy is ended without. */
+const LEAVE_MS = 250
+
+/** What the roster needs of its pool, and tells it. */
+export interface RosterHost {
+  threads(): Worker[]
+  idleCount(): number
+  /** A worker thread has ended; not expected: the pool did not end it. */
+  ended(threadId: number, isExpected: boolean): void
+  /** No worker is left, and none will come. */
+  abandoned(error: GroupWalError): void
+}
+
+interface Member {
+  /** Kept, because a Worker that has ended does not know it any more. */
+  threadId: number
+  isStarted: boolean
+  isRetired: boolean
+  cause: unknown
+}
+
+/**
+ * The workers of a pool, each from its start to its end. Piscina tells of neither in time: `workerCreate` comes when
+ * a worker is ready, `workerDestroy` before it has ended, and one that fails to start is silently given up.
+ */
+export class PoolRoster {
+  /** The pool is being closed: workers may end. */
+  isRetiring: boolean
+  /** Why no task can be run any more. */
+  startFailure: GroupWalError | undefined
+  private readonly control: Words
+  private readonly host: RosterHost
+  private readonly members: Map<Worker, Member>
+  private readonly startErrors: WeakSet<object>
+  private left: Promise<void> | undefined
+
+  constructor(control: Words, host: RosterHost) {
+    this.isRetiring = false
+    this.startFailure = undefined
+    this.control = control
+    this.host = host
+    this.members = new Map()
+    this.startErrors = new WeakSet()
+    this.left = undefined
+  }
+
+  /** Takes in the workers that are new. Called whenever piscina may have made some; their first event comes later. */
+  adopt(): void {
+    const threads = this.host.threads()
+    for (const worker of threads) if (!this.members.has(worker)) this.adoptWorker(worker)
+    if (threads.length === 0 && this.startFailure !== undefined) this.host.abandoned(this.startFailure)
+  }
+
+  noteReport({ threadId, failure }: PoolWorkerReport): void {
+    for (const member of this.members.values()) if (member.threadId === threadId) member.isStarted = true
+    if (failure !== undefined) this.fail((failure as { error: unknown }).error)
+  }
+
+  /** Was this error the death of a worker that had not started? */
+  isStartError(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && this.startErrors.has(error)
+  }
+
+  private adoptWorker(worker: Worker): void {
+    const member: Member = { threadId: worker.threadId, isStarted: false, isRetired: false, cause: undefined }
+    this.members.set(worker, member)
+    // First in line: piscina's own listener passes the error on, and we must know by then what it is.
+    worker.prependListener('error', (error: unknown) => {
+      member.cause = error
+      if (member.isStarted || member.isRetired) return
+      if (typeof error === 'object' && error !== null) this.startErrors.add(error)
+      this.fail(error)
+    })
+    worker.prependListener('exit', (code: number) => this.onExit(worker, member, code))
+    const terminate = worker.terminate.bind(worker)
+    worker.terminate = () => {
+      if (!this.isRetiring) return terminate()
+      member.isRetired = true
+      return this.whenLeft().then(terminate)
+    }
+  }
+
+  private onExit(worker: Worker, member: Member, code: number): void {
+    this.members.delete(worker)
+    this.host.ended(member.threadId, member.isRetired)
+    if (member.isStarted || member.isRetired) return
+    this.fail(member.cause ?? new Error(`the worker exited with code ${code} before it was ready`))
+    // Piscina may yet start another one, in this turn.
+    queueMicrotask(() => this.adopt())
+  }
+
+  private fail(cause: unknown): void {
+    const error = rebuildError(cause)
+    const why = error instanceof Error ? error.message : String(error)
+    this.startFailure ??= new GroupWalError(
+      'GROUPWAL_WORKER_START',
+      `a worker of the pool could not start: ${why}`,
+      {
+        cause: error,
+      },
+    )
+  }
+
+  /** Asks the workers to give back their producers; resolves when the idle ones have, at the latest after LEAVE_MS. */
+  private whenLeft(): Promise<void> {
+    this.left ??= this.askToLeave(Math.min(this.host.idleCount(), this.startedCount())).finally(() => {
+      this.left = undefined
+    })
+    return this.left
+  }
+
+  private startedCount(): number {
+    let count = 0
+    for (const member of this.members.values()) if (member.isStarted) count++
+    return count
+  }
+
+  private async askToLeave(count: number): Promise<void> {
+    store(this.control, ACKS, 0)
+    store(this.control, RETIRE, 1)
+    notify(this.control, RETIRE, Number.POSITIVE_INFINITY)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<true>((resolve) => {
+      timer = setTimeout(resolve, LEAVE_MS, true)
+    })
+    for (let acks = load(this.control, ACKS); acks < count; acks = load(this.control, ACKS)) {
+      const changed = waitAsync(this.control, ACKS, acks)
+      if (changed !== undefined && (await Promise.race([changed, late])) === true) break
+    }
+    clearTimeout(timer)
+  }
+}

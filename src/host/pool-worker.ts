@@ -1,0 +1,116 @@
+import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import workerThreads from 'node:worker_threads'
+import { add, notify, type Words, waitAsync } from '../shared/atomics.ts'
+import { flattenError } from './flat-error.ts'
+import type { LogHandle } from './handle.ts'
+import { joinPool, type PoolMembership } from './pool-membership.ts'
+
+/** What the pool sends to each of its workers as workerData. */
+export interface PoolWorkerData {
+  readonly groupwalPool: 1
+  readonly handle: LogHandle
+  /** The application's own workerData. */
+  readonly user: unknown
+  readonly filename: string
+  readonly name: string
+  /** Words shared by the pool: RETIRE, ACKS. */
+  readonly control: Words
+}
+
+/** One task, as the pool sends it. */
+export interface PoolTask {
+  readonly task: unknown
+  readonly filename: string | undefined
+  readonly name: string | undefined
+}
+
+/** A worker tells the pool that it is ready, or why it never will be. */
+export interface PoolWorkerReport {
+  readonly groupwalPool: 1
+  readonly threadId: number
+  readonly failure: unknown
+}
+
+/** Not 0: the pool is about to end its workers. */
+export const RETIRE = 0
+/** How many workers have given back their producers. */
+export const ACKS = 1
+
+/** Tells a file of ours from one that happens to have its name. */
+export const ENTRY_MARK = 'groupwal pool entry, layout 1'
+
+type Handler = (task: unknown) => unknown
+
+/**
+ * What a worker of a pool does before the application's file is loaded, and around each of its tasks. Resolves with
+ * the function that piscina calls; a file that cannot be loaded makes that function tell so, because a worker that
+ * dies instead would be replaced in vain.
+ */
+export async function startPoolWorker(): Promise<(task: PoolTask) => Promise<unknown>> {
+  const { handle, user, filename, name, control } = workerThreads.workerData as PoolWorkerData
+  restoreWorkerData(user)
+  const membership = joinPool(handle)
+  leaveWhenRetired(membership, control)
+  const handlers = new Map<string, Promise<Handler>>()
+  const load = (file: string, exported: string): Promise<Handler> => {
+    const key = `${exported} ${file}`
+    const handler = handlers.get(key) ?? loadHandler(file, exported)
+    handlers.set(key, handler)
+    return handler
+  }
+  const startFailure = await load(filename, name).then(
+    () => undefined,
+    (error: unknown) => ({ error: flattenError(error) }),
+  )
+  const { threadId, parentPort } = workerThreads
+  const report: PoolWorkerReport = { groupwalPool: 1, threadId, failure: startFailure }
+  parentPort?.postMessage(report)
+  return async ({ task, filename: file = filename, name: exported = name }) => {
+    // The answer may come before the message: so it tells the same.
+    if (startFailure !== undefined) throw report
+    try {
+      return await (await load(file, exported))(task)
+    } catch (error) {
+      throw flattenError(error)
+    }
+  }
+}
+
+/** The application finds its own workerData in all three places where it may look. */
+function restoreWorkerData(user: unknown): void {
+  ;(workerThreads as { workerData: unknown }).workerData = user
+  syncBuiltinESMExports()
+  // Piscina.workerData. Whoever asks for it later has the module instance that this thread was started with.
+  for (const module of Object.values(createRequire(process.execPath).cache)) {
+    const state = (
+      module?.exports as { commonState?: { isWorkerThread?: unknown; workerData?: unknown } } | undefined
+    )?.commonState
+    if (state?.isWorkerThread === true) state.workerData = user
+  }
+}
+
+/** An orderly end gives back the places in the log, so that nothing need be taken over. */
+function leaveWhenRetired(membership: PoolMembership, control: Words): void {
+  const leave = (): void => {
+    for (const producer of membership.producers) producer.close()
+    add(control, ACKS, 1)
+    notify(control, ACKS, 1)
+  }
+  const retired = waitAsync(control, RETIRE, 0)
+  if (retired === undefined) leave()
+  else void retired.then(leave)
+}
+
+/** Finds the function that piscina would: the module itself, its default export, or the one that is named. */
+async function loadHandler(filename: string, name: string): Promise<Handler> {
+  const exports: Record<string, unknown> = await import(pathToFileURL(resolve(filename)).href)
+  const cjs = exports.default as Record<string, unknown> | undefined
+  const candidates = name === 'default' ? [cjs, cjs?.default] : [exports[name], cjs?.[name], cjs]
+  for (const candidate of candidates) {
+    const handler = await candidate
+    if (typeof handler === 'function') return handler as Handler
+  }
+  throw new TypeError(`${filename} exports no function named ${name}`)
+}

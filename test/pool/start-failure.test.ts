@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { GroupWalError, type Log, openLog } from '../../src/index.ts'
+import { createProducerPool, type ProducerPool, type ProducerPoolOptions } from '../../src/pool.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import startUrl from './start.worker.ts?url'
+
+const WELL = 0
+const THROW = 1
+const EXIT = 2
+const LATE = 3
+const OWN = 4
+
+async function withPool(
+  options: ProducerPoolOptions,
+  use: (pool: ProducerPool<unknown, unknown>, log: Log) => Promise<void>,
+): Promise<void> {
+  const log = await openLog(temporaryDirectory())
+  const pool = createProducerPool(log, options)
+  try {
+    await use(pool, log)
+  } finally {
+    await pool.destroy()
+    await log.close()
+  }
+}
+
+function startWith(how: number): { filename: URL; workerData: Int32Array; maxThreads: number } {
+  const workerData = new Int32Array(new SharedArrayBuffer(4))
+  workerData[0] = how
+  return { filename: startUrl, workerData, maxThreads: 2 }
+}
+
+async function startFailureOf(run: Promise<unknown>): Promise<GroupWalError> {
+  const error = await run.then(
+    () => assert.unreachable('it was to be rejected'),
+    (thrown: unknown) => thrown,
+  )
+  assert.ok(GroupWalError.is(error), String(error))
+  assert.is(error.code, 'GROUPWAL_WORKER_START')
+  return error
+}
+
+for (const [what, how, message, causeCode] of [
+  ['throws while it is loaded', THROW, /cannot start/, 'E_START'],
+  ['exits while it is loaded', EXIT, /exited with code 4/, undefined],
+  ['dies of an uncaught error while it is loaded', LATE, /uncaught while starting/, undefined],
+  ['throws one of our errors', OWN, /no place/, 'GROUPWAL_TOO_MANY_PRODUCERS'],
+] as const) {
+  test(`a file that ${what} rejects this and every later run`, () =>
+    withPool(startWith(how), async (pool) => {
+      const errors = await Promise.all([1, 2, 3, 4].map(() => startFailureOf(pool.run(undefined))))
+      errors.push(await startFailureOf(pool.run(undefined)))
+      for (const error of errors) {
+        assert.match(error.message, message)
+        assert.is((error.cause as { code?: string }).code, causeCode)
+      }
+    }))
+}
+
+test('a failure to start is known without any run, and does not end the host', () =>
+  withPool(startWith(LATE), async (pool) => {
+    while (pool.threads.length > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    await startFailureOf(pool.run(undefined))
+  }))
+
+test('a missing file, and one that exports no such function', async () => {
+  const directory = temporaryDirectory()
+  const empty = join(directory, 'empty.mjs')
+  writeFileSync(empty, 'export const value = 1')
+  for (const [filename, message] of [
+    [join(directory, 'missing.js'), /missing\.js/],
+    [empty, /empty\.mjs exports no function named default/],
+  ] as const) {
+    await withPool({ filename, maxThreads: 1 }, async (pool) => {
+      assert.match((await startFailureOf(pool.run(1))).message, message)
+      assert.match((await startFailureOf(pool.run(2))).message, message)
+    })
+  }
+  rmSync(directory, { recursive: true })
+})
+
+test('a replacement that fails to start rejects what waits for it', () =>
+  withPool({ ...startWith(WELL), maxThreads: 1 }, async (pool, log) => {
+    assert.is(await pool.run(undefined), 'done')
+    const dying = pool.run(EXIT).catch((error: Error) => error.message)
+    const waiting = [pool.run(undefined), pool.run(undefined)].map(startFailureOf)
+    assert.match(String(await dying), /exited with code: 5/)
+    await Promise.all(waiting)
+    await startFailureOf(pool.run(undefined))
+    assert.is(log.durableLsn, 0)
+  }))
+
+test('a worker that starts anew works on', () =>
+  withPool({ ...startWith(WELL), maxThreads: 1 }, async (pool) => {
+    await pool.run(WELL).catch(() => {})
+    assert.is(await pool.run(undefined), 'done')
+  }))
+
+test('an error of a started but idle worker is emitted, as piscina does it', () =>
+  withPool({ ...startWith(WELL), maxThreads: 1 }, async (pool) => {
+    await pool.run(undefined)
+    const emitted = once(pool, 'error').catch((error: Error) => [error])
+    pool.threads[0]!.emit('error', new Error('by itself'))
+    assert.is((await emitted)[0].message, 'by itself')
+  }))
+
+test.run()
