@@ -112,14 +112,14 @@ export function fileOf(files: LogFiles, header: SegmentHeader): SegmentFile {
   return file
 }
 
-/** The frame at this place when it is valid by its header and the file holds all of it. */
+/** The frame at this place when it is valid by its header; `isWhole` tells whether the file holds all of it. */
 export function frameAt(
   fs: FileSystem,
   opener: SegmentOpener,
   path: string,
   { header, endOffset }: LiveSegment,
   offset: number,
-): DecodedFrameHeader | undefined {
+): { frame: DecodedFrameHeader; isWhole: boolean } | undefined {
   const isPlace = offset >= header.blockBytes && offset % header.blockBytes === 0 && offset < endOffset
   if (!isPlace) return undefined
   const fd = opener.open(path)
@@ -128,7 +128,7 @@ export function frameAt(
     const scanner = new SegmentScanner(fs, fd, header, opener.smallBuffer, range)
     const frame = scanner.peekHeader()
     if (frame === undefined) return undefined
-    return offset + frameBytes(frame.bodyBytes, header.blockBytes) <= scanner.fileBytes ? frame : undefined
+    return { frame, isWhole: offset + frameBytes(frame.bodyBytes, header.blockBytes) <= scanner.fileBytes }
   } finally {
     fs.close(fd)
   }

@@ -58,10 +58,10 @@ function checkSealed(fs: FileSystem, files: LogFiles, opener: SegmentOpener, ind
   if (first.previousOffset === 0 && isFirst) return { last: undefined, isEmpty: true }
   const last = frameAt(fs, opener, fileOf(files, previous).path, sealed, first.previousOffset)
   const isNamed =
-    last !== undefined &&
-    last.headerChecksum === first.previousChecksum &&
-    last.frameSequence === first.frameSequence - 1
-  if (isNamed) return { last, isEmpty: false }
+    last?.isWhole === true &&
+    last.frame.headerChecksum === first.previousChecksum &&
+    last.frame.frameSequence === first.frameSequence - 1
+  if (isNamed) return { last: last.frame, isEmpty: false }
   throw damage(previous, first.previousOffset, 'the last frame is damaged', first.firstLsn - 1)
 }
 
@@ -72,7 +72,7 @@ function firstFrame(
   index: number,
 ): DecodedFrameHeader | undefined {
   const segment = files.live[index]!
-  return frameAt(fs, opener, fileOf(files, segment.header).path, segment, segment.header.blockBytes)
+  return frameAt(fs, opener, fileOf(files, segment.header).path, segment, segment.header.blockBytes)?.frame
 }
 
 function damage(header: SegmentHeader, offset: number, detail: string, lastLsn?: number): CorruptLogError {

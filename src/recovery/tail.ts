@@ -114,6 +114,10 @@ function collect(walk: LogWalk, files: LogFiles, initial: KeptEnd): Tail {
   const end = walk.end!
   const isClosed = last !== undefined && (last.header.flags & FLAG_CLOSE) !== 0 && !end.torn
   const { header } = files.live[end.segmentIndex]!
+  assert(
+    unproven.every((frame) => frame.header.segmentSequence === header.segmentSequence),
+    'a segment that is left is proven',
+  )
   return {
     header,
     hasKeptFrames: kept !== before,

@@ -21,7 +21,7 @@ for (const [name, life] of Object.entries({ ...LIVES, ...FAILED_LIVES })) {
         start,
         (disk, ledger) => life(new ModelWorld(options, disk, ledger)),
         (stopped) => {
-          for (const state of crashStates(stopped, random, 1)) checkRecovery(state, options)
+          for (const state of crashStates(stopped, random, 1)) checkRecovery(state, options, random)
         },
       )
     }

@@ -38,7 +38,7 @@ function randomOptions(random: Random): ModelOptions {
   return modelOptions(random, {
     method: random.chance(0.5) ? 'dsync' : 'fdatasync',
     segmentBytes: 4096 * (4 + random.int(6)),
-    maxOutstandingRecords: 6 + random.int(6),
+    maxOutstandingRecords: 6 + random.int(8),
   })
 }
 
@@ -50,7 +50,7 @@ function live(world: ModelWorld, random: Random): void {
   const end = random.int(4)
   if (end === 0) writer.close()
   else if (end === 1 && writer.hasRoom(2)) writer.writeUnsynced(1 + random.int(3))
-  else if (end === 2) writer.handOutOnly(1 + random.int(6))
+  else if (end === 2) writer.handOutOnly(1 + random.int(world.options.maxOutstandingRecords))
 }
 
 function takeStep(world: ModelWorld, writer: ModelWriter, random: Random): void {

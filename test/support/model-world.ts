@@ -22,17 +22,22 @@ export class ModelWorld {
     return openAndSettle(this.disk, this.options, this.ledger)
   }
 
-  /** Commits a record and makes that fail. */
+  /** Commits records and makes that fail. */
   failCommit(writer: ModelWriter, fault: Fault, recordCounts: readonly number[] = [1]): void {
+    this.fail(fault, () => writer.commit(recordCounts))
+  }
+
+  /** Makes a call fail while this runs, which must throw. */
+  fail(fault: Fault, run: () => void): void {
     this.disk.faults.add(fault)
     try {
-      writer.commit(recordCounts)
+      run()
     } catch (error) {
       if (error instanceof SimulatedCrash) throw error
       this.disk.faults.clear()
       return
     }
-    throw new Error('the commit did not fail')
+    throw new Error('nothing failed')
   }
 
   /** Drops what is older than this LSN. */
