@@ -102,14 +102,24 @@ export class FrameWriter {
   }
 
   private countPublished(recordCount: number): void {
-    const { control, counters } = this.context
-    if (control.lastCommitFailed()) control.storeLastCommitFailed(false)
+    const { control, counters, phases } = this.context
+    // An older frame may still succeed after a newer one has failed: the flag speaks for the newest.
+    if (control.lastCommitFailed() && this.mayWrite(phases.phase())) control.storeLastCommitFailed(false)
     if (recordCount === 0) {
       counters.count('seals', 1)
       return
     }
     counters.count('frames', 1)
     counters.count('records', recordCount)
+  }
+
+  /** Not while the log is failed: a frame in flight beside the failed one may still become durable. */
+  private clearLastCommitFailed(): void {
+    const { control, phases } = this.context
+    if (!this.mayWrite(phases.phase())) return
+    control.storeLastCommitFailed(false)
+    // Whoever fails the log changes the phase before it stores the flag: so one of both stores sticks.
+    if (!this.mayWrite(phases.phase())) control.storeLastCommitFailed(true)
   }
 
   /** When records wait in the ring: wakes one of those who wait to lead them, or the committer. */

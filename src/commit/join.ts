@@ -62,7 +62,8 @@ function ownsSomething(context: CommitContext, client: number): boolean {
   const { control, slots, ring, clients } = context
   if (control.lockHolder() === client) return true
   if (ring.reserverOf(clients.placePosition(client)) === client) return true
-  for (let frame = control.publishedCount(); frame !== control.stagedCount(); frame = (frame + 1) | 0) {
+  const staged = control.stagedCount()
+  for (let frame = control.publishedCount(); ((staged - frame) | 0) > 0; frame = (frame + 1) | 0) {
     const word = slots.stateWord(frame)
     if (!slots.isOfFrame(word, frame) || slotOwner(word) !== client) continue
     if (slotState(word) === SLOT_STAGED || slotState(word) === SLOT_WRITING) return true

@@ -32,6 +32,8 @@ export class Leader {
   readonly frames: FrameWriter
   private readonly header: FrameHeader
   private readonly fields: SlotFields
+  /** The newest attempt to stage found no room: the keeper, or whoever completes the last frame, wakes somebody. */
+  private lacksRoom: boolean
   private readonly chain: FrameChain
   private readonly headerViews: DataView[]
   private readonly checksumInputs: Uint8Array[]
@@ -43,6 +45,7 @@ export class Leader {
     this.frames = new FrameWriter(context)
     this.header = emptyHeader()
     this.fields = emptyFields()
+    this.lacksRoom = false
     this.chain = { segment: 0, offset: 0, endOffset: 0, frameSequence: 0, checksum: 0 }
     this.headerViews = []
     this.checksumInputs = []
@@ -95,7 +98,7 @@ export class Leader {
 
   /** Something other than the ring stands in the way: its end wakes whoever waits. */
   private isBlocked(): boolean {
-    return !this.context.control.hasFreeSlot() || !this.isLeadingPhase() || this.context.control.wantsRoom()
+    return this.lacksRoom || !this.context.control.hasFreeSlot() || !this.isLeadingPhase()
   }
 
   private isLeadingPhase(): boolean {
@@ -127,6 +130,7 @@ export class Leader {
 
   /** Stages one batch, or returns STAGED_NOTHING. Only under the commit-lock. */
   private stageBatch(): number | undefined {
+    this.lacksRoom = false
     const { control } = this.context
     if (!this.isLeadingPhase() || !control.hasFreeSlot()) return STAGED_NOTHING
     this.prefix.scanPublished()
@@ -178,7 +182,8 @@ export class Leader {
       this.frames.poison.failLog(control.headLsn(), 'room', control.roomErrno())
       control.storeRoomErrno(0)
     }
-    if (room !== ROOM_YES) return STAGED_NOTHING
+    this.lacksRoom = room !== ROOM_YES
+    if (this.lacksRoom) return STAGED_NOTHING
     const frame = control.stagedCount()
     const slot = slots.slotIndexOf(frame)
     const at = slots.bufferAt(frame)

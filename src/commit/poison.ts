@@ -87,8 +87,9 @@ export class Poison {
     const word = phases.phaseWord()
     if (phaseOf(word) !== PHASE_POISONED) return
     const staged = control.stagedCount()
-    for (let frame = control.publishedCount(); frame !== staged; frame = (frame + 1) | 0)
-      this.settleFrame(frame)
+    // By difference: the published count may have passed what was read of the staged one.
+    let frame = control.publishedCount()
+    for (; ((staged - frame) | 0) > 0; frame = (frame + 1) | 0) this.settleFrame(frame)
     if (phases.changePhase(word, PHASE_SETTLED)) this.wakeEverybody()
   }
 

@@ -33,6 +33,7 @@ export class SegmentSupply {
   private readonly control: Control
   private readonly sources: Sources
   private builder: SegmentBuilder | undefined
+  private builderSequence: number
 
   constructor(fs: FileSystem, spec: SupplySpec, control: Control, sources: Sources) {
     this.fs = fs
@@ -40,6 +41,7 @@ export class SegmentSupply {
     this.control = control
     this.sources = sources
     this.builder = undefined
+    this.builderSequence = 0
   }
 
   /** Is there nothing to do ahead of need? */
@@ -84,8 +86,11 @@ export class SegmentSupply {
 
   private prepareNext(sequence: number): void {
     const { spec, control } = this
+    // A resume has gone on in another segment meanwhile: what was begun would get its name.
+    if (this.builderSequence !== sequence) this.abandon()
     if (this.builder === undefined) {
       this.removeOrphan(sequence)
+      this.builderSequence = sequence
       this.builder = SegmentBuilder.begin(
         this.fs,
         spec.directory,

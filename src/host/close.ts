@@ -64,7 +64,7 @@ export class Closing {
   isUnwritten(): boolean {
     const { control, slots } = this.context
     const staged = control.stagedCount()
-    for (let frame = control.publishedCount(); frame !== staged; frame = (frame + 1) | 0) {
+    for (let frame = control.publishedCount(); ((staged - frame) | 0) > 0; frame = (frame + 1) | 0) {
       const state = slotState(slots.stateWord(frame))
       if (state === SLOT_STAGED || state === SLOT_WRITING) return false
     }

@@ -85,7 +85,7 @@ export class Resume {
     const { control, slots, ring } = this.context
     if (control.isKeeperWorking() && !isClientGone(this.context, control.keeperClient())) return false
     const staged = control.stagedCount()
-    for (let frame = control.publishedCount(); frame !== staged; frame = (frame + 1) | 0) {
+    for (let frame = control.publishedCount(); ((staged - frame) | 0) > 0; frame = (frame + 1) | 0) {
       const state = slotState(slots.stateWord(frame))
       if (state === SLOT_STAGED || state === SLOT_WRITING) return false
     }
