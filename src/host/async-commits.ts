@@ -71,6 +71,9 @@ export class AsyncCommits {
 
   addFlush(entry: PendingEntry): void {
     this.flushes.push(entry)
+    // It may wait for an older LSN than the one that this thread is to be woken for, or for one that is durable.
+    if (this.isWaiting) this.armForOldest()
+    this.settleDecided()
     this.scheduleTurn()
   }
 
@@ -137,7 +140,7 @@ export class AsyncCommits {
     const { clients, client, memory } = this.context
     for (;;) {
       const value = clients.wakeValue(client)
-      clients.armClient(client, this.oldestLsn(), this.queued.length > 0)
+      this.armForOldest()
       // Armed before this look: whoever decides an LSN after it finds the client armed.
       this.settleDecided()
       this.pushQueued()
@@ -149,6 +152,11 @@ export class AsyncCommits {
       return
     }
     this.releaseGuard()
+  }
+
+  private armForOldest(): void {
+    const { clients, client } = this.context
+    clients.armClient(client, this.oldestLsn(), this.queued.length > 0)
   }
 
   private oldestLsn(): number {

@@ -43,5 +43,7 @@ export function copyBatch(records: readonly EncodableRecord[]): Batch {
 }
 
 function copyOf(record: EncodableRecord): EncodableRecord {
-  return { ...record, payload: record.payload.slice(record.from, record.from + record.length), from: 0 }
+  // Not slice(): that of a Buffer is a view of the same bytes.
+  const payload = new Uint8Array(record.payload.subarray(record.from, record.from + record.length))
+  return { ...record, payload, from: 0 }
 }

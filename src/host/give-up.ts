@@ -35,22 +35,33 @@ export function givenUpError(
   return new WaitGivenUpError(code, `${why}: ${what}`, { outcome, lsn, cause })
 }
 
+/** The same for a flush that waits for commits which have no LSN yet: they are not withdrawn. */
+export function flushGivenUpError(code: GiveUpCode, why: string, cause?: unknown): WaitGivenUpError {
+  const message = `${why}: what was to be flushed waits for ring space, and may yet become durable`
+  return new WaitGivenUpError(code, message, { outcome: 'indeterminate', cause })
+}
+
 /**
- * Arranges that `timeoutMs` and `signal` end the wait for a promise. `withdraw` takes a record that has no place yet
- * out of its queue. The entry may be settled on return: the signal was aborted already.
+ * Arranges that `timeoutMs` and `signal` end the wait for a promise. `onGivenUp` is called just before its rejection:
+ * a record that has no place yet must then be taken out of its queue. The entry may be settled on return: the signal
+ * was aborted already.
  */
 export function giveUpLater(
   entry: PendingEntry,
   options: AsyncWaitOptions | undefined,
-  withdraw: (entry: PendingEntry) => void,
+  onGivenUp: (entry: PendingEntry) => void,
 ): void {
   if (options === undefined) return
   const { signal } = options
   const timeoutMs = options.timeoutMs === undefined ? undefined : checkTimeout(options.timeoutMs)
   const giveUp = (code: GiveUpCode, why: string, cause: unknown): void => {
-    const hasNoPlace = entry.kind !== PENDING_FLUSH && entry.lastLsn === 0
-    if (hasNoPlace) withdraw(entry)
-    rejectEntry(entry, givenUpError(code, why, hasNoPlace ? undefined : entry.lastLsn, cause))
+    onGivenUp(entry)
+    const lsn = entry.lastLsn === 0 ? undefined : entry.lastLsn
+    const isUnplacedFlush = entry.kind === PENDING_FLUSH && lsn === undefined
+    rejectEntry(
+      entry,
+      isUnplacedFlush ? flushGivenUpError(code, why, cause) : givenUpError(code, why, lsn, cause),
+    )
   }
   let timer: NodeJS.Timeout | undefined
   const onAbort = (): void => giveUp('GROUPWAL_ABORTED', 'the signal was aborted', signal?.reason)

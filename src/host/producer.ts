@@ -5,13 +5,21 @@ import { leaveProtocol } from '../commit/join.ts'
 import { Leader } from '../commit/leader.ts'
 import { granulesOfRecord } from '../commit/prefix.ts'
 import { Watch } from '../commit/watch.ts'
+import { WaitGivenUpError } from '../errors.ts'
 import { RECORD_HEADER_BYTES } from '../format/record.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
 import { VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import { AsyncCommits } from './async-commits.ts'
 import { type Batch, copyBatch, readBatch } from './batch.ts'
 import { closedError, verdictError } from './failure.ts'
-import { type AsyncWaitOptions, deadlineOf, givenUpError, giveUpLater, type WaitOptions } from './give-up.ts'
+import {
+  type AsyncWaitOptions,
+  deadlineOf,
+  flushGivenUpError,
+  givenUpError,
+  giveUpLater,
+  type WaitOptions,
+} from './give-up.ts'
 import {
   type BatchResult,
   type CommitResult,
@@ -141,14 +149,26 @@ export class Producer {
   flushSync(lsn?: number, options?: WaitOptions): void {
     const deadlineMs = deadlineOf(options, this.#nowMs)
     this.#placer.enterBlocking()
-    this.#pushQueued(deadlineMs)
+    try {
+      this.#pushQueued(deadlineMs)
+    } catch (error) {
+      // Those that wait for space stay where they are: nothing was withdrawn.
+      throw error instanceof WaitGivenUpError
+        ? flushGivenUpError('GROUPWAL_TIMEOUT', 'timeoutMs passed')
+        : error
+    }
     this.#placer.leave()
     const target = this.#flushTarget(lsn)
     if (target === 0) return
     this.#placer.enter()
     const firstLsn = this.#firstOfFlush(target)
     this.#noteFlushed(target)
-    this.#awaitDurable(target, firstLsn, deadlineMs)
+    try {
+      this.#awaitDurable(target, firstLsn, deadlineMs)
+    } catch (error) {
+      if (error instanceof WaitGivenUpError) this.#noteUntold(firstLsn)
+      throw error
+    }
   }
 
   /** As commitSync, without blocking: many may be pending. Keeps its thread alive until it is settled. */
@@ -157,13 +177,17 @@ export class Producer {
       const current = this.#reader.readRecord(record)
       const entry = newEntry(PENDING_COMMIT, resolve, reject)
       if (this.#giveUpLater(entry, options)) return
-      this.#placer.enter()
-      if (!this.#async.hasQueued && this.#placer.tryReserve(granulesOfRecord(current.length), 1)) {
-        this.#addPublished(entry, this.#placer.publishOne(current), 1)
-      } else {
-        this.#queue(entry, copyBatch([current]))
+      try {
+        this.#placer.enter()
+        if (!this.#async.hasQueued && this.#placer.tryReserve(granulesOfRecord(current.length), 1)) {
+          this.#addPublished(entry, this.#placer.publishOne(current), 1)
+        } else {
+          this.#queue(entry, copyBatch([current]))
+        }
+        this.#placer.leave()
+      } catch (error) {
+        rejectEntry(entry, error as Error)
       }
-      this.#placer.leave()
     })
   }
 
@@ -173,13 +197,17 @@ export class Producer {
       const batch = readBatch(records, this.#reader, this.#context.ring.maxReservationGranules)
       const entry = newEntry(PENDING_BATCH, resolve, reject)
       if (this.#giveUpLater(entry, options)) return
-      this.#placer.enter()
-      if (!this.#async.hasQueued && this.#placer.tryReserve(batch.granules, batch.records.length)) {
-        this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
-      } else {
-        this.#queue(entry, copyBatch(batch.records))
+      try {
+        this.#placer.enter()
+        if (!this.#async.hasQueued && this.#placer.tryReserve(batch.granules, batch.records.length)) {
+          this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
+        } else {
+          this.#queue(entry, copyBatch(batch.records))
+        }
+        this.#placer.leave()
+      } catch (error) {
+        rejectEntry(entry, error as Error)
       }
-      this.#placer.leave()
     })
   }
 
@@ -269,9 +297,13 @@ export class Producer {
 
   /** True when the entry is settled already: its signal was aborted before. */
   #giveUpLater(entry: PendingEntry, options: AsyncWaitOptions | undefined): boolean {
-    if (options !== undefined)
-      giveUpLater(entry, options, (withdrawn) => this.#async.withdrawQueued(withdrawn))
+    if (options !== undefined) giveUpLater(entry, options, (givenUp) => this.#onGivenUp(givenUp))
     return entry.isSettled
+  }
+
+  #onGivenUp(entry: PendingEntry): void {
+    if (entry.kind === PENDING_FLUSH) this.#noteUntold(entry.firstLsn)
+    else if (entry.lastLsn === 0) this.#async.withdrawQueued(entry)
   }
 
   #beginFlush(entry: PendingEntry, target: number): void {
@@ -303,6 +335,12 @@ export class Producer {
 
   #noteFlushed(target: number): void {
     if (target >= this.#placer.lastLsn) this.#firstUnflushedLsn = 0
+  }
+
+  /** A flush was given up: a later one has to tell what became of its records. */
+  #noteUntold(firstLsn: number): void {
+    const first = this.#firstUnflushedLsn
+    if (firstLsn > 0 && (first === 0 || firstLsn < first)) this.#firstUnflushedLsn = firstLsn
   }
 }
 
