@@ -156,7 +156,7 @@ async function buildTypes() {
     for (const name of pending) {
       const text = await readFile(join(typesDir, name), 'utf8')
       // It would name a module that exists only inside of our build.
-      if (text.includes('groupwal:')) throw new Error(`${name} re-exports an import of groupwal:…`)
+      if (/["']groupwal:/.test(text)) throw new Error(`${name} re-exports an import of groupwal:…`)
       reached.set(name, text)
       for (const [, , specifier] of text.matchAll(relativeSpecifier)) {
         const other = join(dirname(name), specifier.replace(/\.ts$/, '.d.ts'))
