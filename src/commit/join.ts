@@ -25,9 +25,11 @@ export interface JoinSpec {
   identity: ThreadIdentity
   clock: Clock
   kind: number
+  /** The client lines that it may take, both ends included. */
+  lines: { first: number; last: number }
 }
 
-/** Takes a client line and builds the client's context; undefined when every line is taken by a living thread. */
+/** Takes a client line and builds the client's context; undefined when each is taken by a living thread. */
 export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContext | undefined {
   const views = createViews(memory)
   const sources = { randomBytes: (count: number): Uint8Array => randomBytes(count), nowMs: spec.clock.wallMs }
@@ -41,7 +43,7 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
     writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method),
     supply: new SegmentSupply(spec.fs, spec.supply, views.control, sources),
   }
-  let client = views.clients.claimLine(spec.identity, spec.kind)
+  let client = views.clients.claimLine(spec.identity, spec.kind, spec.lines.first, spec.lines.last)
   if (client === 0) client = reclaimLine(context, spec)
   return client === 0 ? undefined : { ...context, client }
 }
@@ -49,7 +51,7 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
 /** Takes the line of a client whose thread has ended, once the others have taken over what it held. */
 function reclaimLine(context: CommitContext, spec: JoinSpec): number {
   const { clients } = context
-  for (let client = 1; client <= clients.maxClients; client++) {
+  for (let client = spec.lines.first; client <= spec.lines.last; client++) {
     const thread = clients.threadOf(client)
     if (thread === context.thread && !clients.isReportedDead(client)) continue
     if (!isClientGone(context, client) || ownsSomething(context, client)) continue

@@ -32,6 +32,7 @@ export function joinLog(handle: LogHandle, kind: number): CommitContext {
     identity: liveness.identity(),
     clock: systemClock,
     kind,
+    lines: linesOf(kind, memory.layout.maxClients),
   })
   if (context !== undefined) return context
   const { maxClients } = memory.layout
@@ -41,8 +42,14 @@ export function joinLog(handle: LogHandle, kind: number): CommitContext {
   )
 }
 
-/** Lines that the internal workers and the opener itself take. */
+/** The first lines belong to the internal workers and the opener itself, whenever they come. */
 export const INTERNAL_CLIENTS = 4
+
+function linesOf(kind: number, maxClients: number): { first: number; last: number } {
+  return kind === CLIENT_PRODUCER
+    ? { first: INTERNAL_CLIENTS + 1, last: maxClients }
+    : { first: 1, last: INTERNAL_CLIENTS }
+}
 
 /**
  * Connects the calling thread to a log.

@@ -6,7 +6,7 @@ import { Watch } from '../commit/watch.ts'
 import { GroupWalError, WaitGivenUpError } from '../errors.ts'
 import { type LogRecord, readRecords } from '../read/reader.ts'
 import { waitAsync } from '../shared/atomics.ts'
-import { CLIENT_PRODUCER } from '../shared/clients.ts'
+import { CLIENT_OPENER, CLIENT_PRODUCER } from '../shared/clients.ts'
 import { PHASE_CLOSED, PHASE_POISONED, PHASE_SETTLED } from '../shared/phase.ts'
 import { SLOT_WRITING, slotState } from '../shared/slots.ts'
 import type { CounterValues } from '../shared/stats.ts'
@@ -78,7 +78,7 @@ export class Log extends EventEmitter<LogEvents> {
 
   /** @internal use `openLog` */
   static async start(parts: LogParts): Promise<Log> {
-    const context = joinLog(parts.handle, CLIENT_PRODUCER)
+    const context = joinLog(parts.handle, CLIENT_OPENER)
     let log: Log | undefined
     const workers = await InternalWorkers.start(parts.handle, parts.options.keepSpares, {
       died: (name, cause) => {
@@ -130,7 +130,7 @@ export class Log extends EventEmitter<LogEvents> {
       durableLsn,
       lastCommitFailed: control.lastCommitFailed(),
       pendingRecords: Math.max(0, (ring.tailSequence() - durableLsn - 1) | 0),
-      producers: clients.countKind(CLIENT_PRODUCER) - 1,
+      producers: clients.countKind(CLIENT_PRODUCER),
       syncMethod: this.#parts.sync.method,
       syncReason: this.#parts.sync.reason,
       alignedMemory: this.#parts.aligned,

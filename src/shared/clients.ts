@@ -31,6 +31,8 @@ const ARMED_ANY = 18
 export const CLIENT_PRODUCER = 1
 export const CLIENT_COMMITTER = 2
 export const CLIENT_KEEPER = 3
+/** The host's side of an open log. */
+export const CLIENT_OPENER = 4
 
 /** Bits of an owner word that hold the client number; the rest counts acquisitions. */
 export const OWNER_CLIENT_BITS = 10
@@ -65,9 +67,9 @@ export class ClientTable {
     return CLIENTS + client * CLIENT_WORDS
   }
 
-  /** Takes a free line; returns its number, or 0 when all are taken. */
-  claimLine(identity: ThreadIdentity, kind: number): number {
-    for (let client = 1; client <= this.maxClients; client++) {
+  /** Takes a free line from `first` to `last`; returns its number, or 0 when all are taken. */
+  claimLine(identity: ThreadIdentity, kind: number, first: number, last: number): number {
+    for (let client = first; client <= last; client++) {
       if (this.claimThisLine(client, 0, identity, kind)) return client
     }
     return 0
