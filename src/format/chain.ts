@@ -18,7 +18,7 @@ export class FrameChain {
   previousChecksum = 0
   /** LSN behind the last frame, which is less than `nextLsn` where a gap follows it. */
   frameEndLsn = 0
-  /** LSN of the last record that stands in the log, 0 when none was seen. */
+  /** LSN of the last record that stands in the log, 0 when none is known. */
   lastLsn = 0
   /** Highest LSN that a frame or a segment header proves durable, 0 when none does. */
   provenLsn = 0
@@ -101,6 +101,7 @@ export class FrameChain {
       this.previousChecksum = segment.cutChecksum
       this.nextLsn = Math.max(this.nextLsn, segment.cutLastLsn + 1)
       this.frameEndLsn = Math.max(this.frameEndLsn, segment.cutLastLsn + 1)
+      this.lastLsn = Math.max(this.lastLsn, segment.cutLastLsn)
       this.#linked = true
     }
     this.previousOffset = 0
@@ -112,8 +113,8 @@ export class FrameChain {
     if (this.#segment === undefined || this.#gapApplied) return undefined
     const { gapFirst, gapLast } = this.#segment
     const contradicts =
-      gapFirst < this.frameEndLsn || gapLast + 1 < this.nextLsn || (this.#lsnKnown && gapFirst > this.nextLsn)
-    if (contradicts) return `the gap ${gapFirst} to ${gapLast} does not begin where the frame before it ended`
+      gapFirst <= this.lastLsn || gapLast + 1 < this.nextLsn || (this.#lsnKnown && gapFirst > this.nextLsn)
+    if (contradicts) return `the gap ${gapFirst} to ${gapLast} does not fit between the records around it`
     this.#gapApplied = true
     this.nextLsn = gapLast + 1
     this.#lsnKnown = true

@@ -32,7 +32,7 @@ export interface FenceSpec extends Sources {
    * (or was made by recovery), it is the offset at which its first frame would stand, with the numbers of its cut.
    */
   cut: SegmentCut
-  /** The LSNs that failed; undefined when only a seal did. */
+  /** From the durable LSN + 1 to the last LSN that failed; undefined when there is none. */
   gap: LsnRange | undefined
   /** The LSN that is handed out next, gap.last + 1. */
   nextLsn: number

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { assert } from '../assert.ts'
 import { CorruptLogError, GroupWalError } from '../errors.ts'
-import { type DecodedFrameHeader, frameBytes } from '../format/frame.ts'
+import type { DecodedFrameHeader } from '../format/frame.ts'
 import { isSuccessor, type LiveSegment, liveSegments } from '../format/live-segments.ts'
 import {
   decodeSegmentHeader,
@@ -112,23 +112,20 @@ export function fileOf(files: LogFiles, header: SegmentHeader): SegmentFile {
   return file
 }
 
-/** The frame at this place when it is valid by its header; `isWhole` tells whether the file holds all of it. */
+/** The frame at this place when it is valid by its header. The file may end before its body does. */
 export function frameAt(
   fs: FileSystem,
   opener: SegmentOpener,
   path: string,
   { header, endOffset }: LiveSegment,
   offset: number,
-): { frame: DecodedFrameHeader; isWhole: boolean } | undefined {
+): DecodedFrameHeader | undefined {
   const isPlace = offset >= header.blockBytes && offset % header.blockBytes === 0 && offset < endOffset
   if (!isPlace) return undefined
   const fd = opener.open(path)
   try {
     const range = { startOffset: offset, endOffset }
-    const scanner = new SegmentScanner(fs, fd, header, opener.smallBuffer, range)
-    const frame = scanner.peekHeader()
-    if (frame === undefined) return undefined
-    return { frame, isWhole: offset + frameBytes(frame.bodyBytes, header.blockBytes) <= scanner.fileBytes }
+    return new SegmentScanner(fs, fd, header, opener.smallBuffer, range).peekHeader()
   } finally {
     fs.close(fd)
   }

@@ -1,5 +1,5 @@
 import { CorruptLogError } from '../errors.ts'
-import type { DecodedFrameHeader } from '../format/frame.ts'
+import { type DecodedFrameHeader, frameBytes } from '../format/frame.ts'
 import type { SegmentHeader } from '../format/segment-header.ts'
 import { segmentName } from '../format/segment-name.ts'
 import type { FileSystem } from '../storage/file-system.ts'
@@ -56,12 +56,14 @@ function checkSealed(fs: FileSystem, files: LogFiles, opener: SegmentOpener, ind
   if (first === undefined) throw damage(header, header.blockBytes, 'the first frame is damaged')
   const isFirst = index === 1 || previous.cutSegment > 0
   if (first.previousOffset === 0 && isFirst) return { last: undefined, isEmpty: true }
-  const last = frameAt(fs, opener, fileOf(files, previous).path, sealed, first.previousOffset)
+  const { path, fileBytes } = fileOf(files, previous)
+  const last = frameAt(fs, opener, path, sealed, first.previousOffset)
   const isNamed =
-    last?.isWhole === true &&
-    last.frame.headerChecksum === first.previousChecksum &&
-    last.frame.frameSequence === first.frameSequence - 1
-  if (isNamed) return { last: last.frame, isEmpty: false }
+    last !== undefined &&
+    last.offset + frameBytes(last.bodyBytes, previous.blockBytes) <= fileBytes &&
+    last.headerChecksum === first.previousChecksum &&
+    last.frameSequence === first.frameSequence - 1
+  if (isNamed) return { last, isEmpty: false }
   throw damage(previous, first.previousOffset, 'the last frame is damaged', first.firstLsn - 1)
 }
 
@@ -72,7 +74,7 @@ function firstFrame(
   index: number,
 ): DecodedFrameHeader | undefined {
   const segment = files.live[index]!
-  return frameAt(fs, opener, fileOf(files, segment.header).path, segment, segment.header.blockBytes)?.frame
+  return frameAt(fs, opener, fileOf(files, segment.header).path, segment, segment.header.blockBytes)
 }
 
 function damage(header: SegmentHeader, offset: number, detail: string, lastLsn?: number): CorruptLogError {

@@ -94,6 +94,8 @@ export class SegmentBuilder {
   #fd: number
   #filledTo: number
   #provenOffset: number
+  #hasFailed = false
+  #isNamed = false
 
   private constructor(
     fs: FileSystem,
@@ -142,26 +144,40 @@ export class SegmentBuilder {
   /** Writes zeros up to this offset, where the file has no blocks yet. Synced by `publish`, or by `sync`. */
   fill(to: number): void {
     const end = Math.min(to, this.#spec.segmentBytes)
-    writeZeros(this.#fs, this.#fd, this.#filledTo, end)
+    this.#guard(() => writeZeros(this.#fs, this.#fd, this.#filledTo, end))
     this.#filledTo = Math.max(this.#filledTo, end)
   }
 
   /** Syncs what was filled so far, so that a paced filling does not leave all of it to `publish`. */
   sync(): void {
-    this.#fs.dataSync(this.#fd)
+    this.#guard(() => this.#fs.dataSync(this.#fd))
   }
 
   /** Puts whole frames in front of all others; `publish` declares them proven. */
   writeFrames(bytes: Uint8Array): void {
     assert(bytes.length % this.#spec.blockBytes === 0, 'frames take whole blocks')
     assert(this.#provenOffset + bytes.length <= this.#spec.segmentBytes, 'frames fit into their segment')
-    writeWhole(this.#fs, this.#fd, bytes, this.#provenOffset)
+    this.#guard(() => writeWhole(this.#fs, this.#fd, bytes, this.#provenOffset))
     this.#provenOffset += bytes.length
     this.#filledTo = Math.max(this.#filledTo, this.#provenOffset)
   }
 
   /** Writes the header, syncs, gives the file its name and makes that durable. The builder is used up. */
   publish(): PreparedSegment {
+    return this.#guard(() => this.#publish())
+  }
+
+  /**
+   * Gives up: closes the file and removes it, as far as the disk allows. A spare stays one, unless the disk failed on
+   * it. Also after a `publish` that failed; its segment may then come back after a crash, as if it had succeeded.
+   */
+  abandon(): void {
+    if (this.#fd >= 0) this.#attempt(() => this.#fs.close(this.#fd))
+    this.#fd = -1
+    if (!this.isSpare || this.#isNamed || this.#hasFailed) this.#attempt(() => this.#fs.unlink(this.#path))
+  }
+
+  #publish(): PreparedSegment {
     const { sequence, blockBytes, segmentBytes } = this.#spec
     writeWhole(this.#fs, this.#fd, encodeSegmentHeader(this.#header(), blockBytes), 0)
     this.#filledTo = Math.max(this.#filledTo, blockBytes)
@@ -172,24 +188,28 @@ export class SegmentBuilder {
     const path = join(this.#directory, segmentName(sequence))
     this.#fs.rename(this.#path, path)
     this.#path = path
+    this.#isNamed = true
     this.#fs.syncDirectory(this.#directory)
     const { saltLow, saltHigh } = this
     return { sequence, saltLow, saltHigh, path, segmentBytes, zeroedTo: this.#filledTo }
   }
 
-  /**
-   * Closes the file and removes it, as far as the disk allows: a file on which a write failed is not tried again.
-   * Also after a `publish` that failed; its segment may then come back after a crash, as if it had succeeded.
-   */
-  abandon(): void {
-    const steps = [() => this.#fs.close(this.#fd), () => this.#fs.unlink(this.#path)]
-    if (this.#fd < 0) steps.shift()
-    for (const step of steps) {
-      try {
-        step()
-      } catch (error) {
-        if (errorCode(error) === undefined) throw error
-      }
+  /** A file on which a call failed is not tried again: its errors may come but once. Running out of space is none. */
+  #guard<T>(run: () => T): T {
+    try {
+      return run()
+    } catch (error) {
+      const code = errorCode(error)
+      this.#hasFailed ||= code !== 'ENOSPC' && code !== 'EDQUOT'
+      throw error
+    }
+  }
+
+  #attempt(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      if (errorCode(error) === undefined) throw error
     }
   }
 

@@ -217,6 +217,14 @@ export const FAILED_LIVES: Record<string, Life> = {
     writer.commit([1])
     writer.close()
   },
+  'a fence behind a seal behind a gap': (world) => {
+    world.open().handOutOnly(3)
+    world.open().close()
+    const writer = world.open()
+    world.failCommit(writer, { call: 1, code: 'ENOSPC' })
+    writer.resume()
+    writer.commit([1])
+  },
   'a fence, and all before it dropped': (world) => {
     const writer = world.open()
     writer.commit([2])

@@ -149,10 +149,7 @@ export class ModelWriter {
   resume(): void {
     const { segmentBytes, maxOutstandingRecords } = this.#options
     const firstFailed = this.durableLsn + 1
-    const gap =
-      this.nextLsn > this.#firstUnsettled
-        ? { first: this.#firstUnsettled, last: this.nextLsn - 1 }
-        : undefined
+    const gap = this.nextLsn > firstFailed ? { first: firstFailed, last: this.nextLsn - 1 } : undefined
     const fenced = fence(this.#fs, this.#directory, {
       ...this.#log,
       ...this.#options,
@@ -173,12 +170,8 @@ export class ModelWriter {
     this.#previousOffset = fenced.previousOffset
     this.#previousChecksum = fenced.previousChecksum
     this.#fd = this.#openSegment()
-    this.#firstUnsettled = this.nextLsn
     this.#cut = this.#endOfLog(fenced.writeOffset)
   }
-
-  /** The first LSN behind the last durable frame, or behind the gap that follows it. */
-  #firstUnsettled = 0
 
   #openSegment(): number {
     const flag = this.#options.method === 'dsync' ? constants.O_DIRECT | constants.O_DSYNC : 0
@@ -186,7 +179,6 @@ export class ModelWriter {
   }
 
   #endOfLog(offset: number): SegmentCut {
-    this.#firstUnsettled = this.nextLsn
     return {
       segment: this.segment.sequence,
       offset,
@@ -244,7 +236,6 @@ export class ModelWriter {
 
   #publish(frame: StagedFrame): void {
     this.#cut = frame.cut
-    this.#firstUnsettled = frame.lastLsn + 1
     if (frame.lastLsn < frame.firstLsn) return
     this.durableLsn = frame.lastLsn
     this.#ledger.acknowledge(frame.firstLsn, frame.lastLsn)
