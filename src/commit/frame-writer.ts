@@ -102,9 +102,8 @@ export class FrameWriter {
   }
 
   private countPublished(recordCount: number): void {
-    const { control, counters, phases } = this.context
-    // An older frame may still succeed after a newer one has failed: the flag speaks for the newest.
-    if (control.lastCommitFailed() && this.mayWrite(phases.phase())) control.storeLastCommitFailed(false)
+    const { control, counters } = this.context
+    if (control.lastCommitFailed()) this.clearLastCommitFailed()
     if (recordCount === 0) {
       counters.count('seals', 1)
       return
@@ -113,7 +112,7 @@ export class FrameWriter {
     counters.count('records', recordCount)
   }
 
-  /** Not while the log is failed: a frame in flight beside the failed one may still become durable. */
+  /** Not while the log is failed: an older frame may still succeed then, and the flag speaks for the newest. */
   private clearLastCommitFailed(): void {
     const { control, phases } = this.context
     if (!this.mayWrite(phases.phase())) return
