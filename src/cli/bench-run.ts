@@ -1,0 +1,157 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import producerUrl from '../../workers/producer.ts?url'
+import { frameBytes } from '../format/frame.ts'
+import { recordBytes } from '../format/record.ts'
+import type { Log } from '../host/log.ts'
+import { createProducerPool } from '../host/pool.ts'
+import {
+  type BareSpec,
+  BenchControl,
+  type BenchMode,
+  type BenchTask,
+  PHASE_BARE_AFTER,
+  PHASE_BARE_BEFORE,
+  PHASE_DRAIN,
+  PHASE_MEASURE,
+  PHASE_WARM_UP,
+} from './bench-control.ts'
+import type { BenchResult } from './bench-task.ts'
+import { formatCount } from './format.ts'
+import { type Latency, latencyOf, mergeHistograms } from './latency.ts'
+import { Progress } from './progress.ts'
+
+/** The bare loop goes round in a file of this size. */
+const BARE_FILE_BYTES = 64 * 1024 * 1024
+
+/** One workload. */
+export interface Workload {
+  mode: BenchMode
+  producers: number
+  pending: number
+  payloadBytes: number
+  seconds: number
+  warmUpSeconds: number
+  /** Both halves of the bare loop together; 0 leaves it out. */
+  bareSeconds: number
+}
+
+/** What a workload has given. */
+export interface Measurement extends Latency {
+  commits: number
+  seconds: number
+  commitsPerSecond: number
+  syncsPerSecond: number
+  commitsPerSync: number
+  /** The bare loop of the same run, by the first producer's thread. */
+  bare: (Latency & { syncsPerSecond: number }) | undefined
+  /** commitsPerSecond of bare.syncsPerSecond */
+  ratioToBare: number | undefined
+}
+
+/** Runs a workload once in an open log. */
+export async function runWorkload(log: Log, directory: string, workload: Workload): Promise<Measurement> {
+  const { producers, mode, pending, payloadBytes } = workload
+  const pool = createProducerPool<BenchTask, BenchResult>(log, {
+    filename: producerUrl,
+    name: 'bench',
+    maxThreads: producers,
+  })
+  try {
+    const control = BenchControl.create(producers)
+    const bare = workload.bareSeconds > 0 ? bareSpecOf(log, directory, workload) : undefined
+    const runs = Array.from({ length: producers }, (_, index) =>
+      pool.run({
+        words: control.words,
+        index,
+        mode,
+        pending,
+        payloadBytes,
+        bare: index === 0 ? bare : undefined,
+      }),
+    )
+    // A worker that fails never arrives: its error ends the wait.
+    const [measured, results] = await Promise.all([lead(log, control, workload), Promise.all(runs)])
+    return summarize(measured, results)
+  } finally {
+    await pool.destroy()
+  }
+}
+
+function bareSpecOf(log: Log, directory: string, workload: Workload): BareSpec {
+  const { blockBytes } = log.environment
+  const writeBytes = frameBytes(recordBytes(workload.payloadBytes), blockBytes)
+  return {
+    path: join(directory, 'bare'),
+    method: log.stats().syncMethod,
+    writeBytes,
+    fileBytes: Math.max(writeBytes, BARE_FILE_BYTES),
+    halfMs: (workload.bareSeconds * 1000) / 2,
+  }
+}
+
+interface Measured {
+  commits: number
+  syncs: number
+  seconds: number
+}
+
+/** Leads the workers through the phases, and counts during one of them. */
+async function lead(log: Log, control: BenchControl, workload: Workload): Promise<Measured> {
+  const { producers } = workload
+  let arrivals = producers
+  await control.whenArrived(arrivals)
+  if (workload.bareSeconds > 0) {
+    control.enterPhase(PHASE_BARE_BEFORE)
+    await control.whenArrived(++arrivals)
+  }
+  control.enterPhase(PHASE_WARM_UP)
+  await delay(workload.warmUpSeconds * 1000)
+  control.enterPhase(PHASE_MEASURE)
+  const before = snapshot(log, control)
+  const progress = new Progress(() => {
+    const { commits, seconds } = difference(before, snapshot(log, control))
+    return `${seconds.toFixed(1)} of ${workload.seconds} s, ${formatCount(commits / seconds)} commits/s`
+  })
+  await delay(workload.seconds * 1000)
+  const after = snapshot(log, control)
+  control.enterPhase(PHASE_DRAIN)
+  progress.end()
+  arrivals += producers
+  await control.whenArrived(arrivals)
+  control.enterPhase(PHASE_BARE_AFTER)
+  return difference(before, after)
+}
+
+interface Snapshot {
+  counts: number[]
+  syncs: number
+  ms: number
+}
+
+function snapshot(log: Log, control: BenchControl): Snapshot {
+  return { counts: control.counts(), syncs: log.stats().syncs, ms: performance.now() }
+}
+
+function difference(before: Snapshot, after: Snapshot): Measured {
+  let commits = 0
+  // Counters are 32 bit and may wrap once.
+  for (const [index, count] of after.counts.entries()) commits += (count - before.counts[index]!) >>> 0
+  return { commits, syncs: after.syncs - before.syncs, seconds: (after.ms - before.ms) / 1000 }
+}
+
+function summarize({ commits, syncs, seconds }: Measured, results: BenchResult[]): Measurement {
+  const bare = results[0]!.bare
+  const commitsPerSecond = commits / seconds
+  const bareSyncsPerSecond = bare === undefined ? undefined : (bare.writes * 1000) / bare.elapsedMs
+  return {
+    commits,
+    seconds,
+    commitsPerSecond,
+    syncsPerSecond: syncs / seconds,
+    commitsPerSync: syncs === 0 ? 0 : commits / syncs,
+    ...latencyOf(mergeHistograms(results.map(({ latency }) => latency))),
+    bare: bare && { syncsPerSecond: bareSyncsPerSecond!, ...latencyOf(bare.latency) },
+    ratioToBare: bareSyncsPerSecond && commitsPerSecond / bareSyncsPerSecond,
+  }
+}

@@ -1,0 +1,132 @@
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openLog } from '../../src/index.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { runCli } from './run-cli.ts'
+
+for (const [what, args, message] of [
+  ['no command', [], /Usage: groupwal/],
+  ['an unknown command', ['compact', 'x'], /unknown command 'compact'/],
+  ['an unknown option', ['dump', 'x', '--form', '3'], /unknown option '--form'/],
+  ['no directory', ['append'], /missing required argument 'dir'/],
+  ['a number that is none', ['dump', 'x', '--from', '1.5'], /'1\.5' is invalid.*integer, 1 or more/],
+  ['a number out of range', ['append', 'x', '-p', '0'], /integer, from 1 to 200/],
+  ['an unknown sync method', ['bench', 'x', '--sync-method', 'hope'], /Allowed choices are auto, dsync/],
+  ['a size that is none', ['bench', 'x', '--payload', 'big'], /size such as 4096, 64k or 16m/],
+] as const) {
+  test(`${what} is a wrong command line: 2`, async () => {
+    const { code, stdout, stderr } = await runCli([...args])
+    assert.is(code, 2)
+    assert.match(stderr, message)
+    assert.is(stdout, '')
+  })
+}
+
+test('help and version: 0', async () => {
+  const help = await runCli(['--help'])
+  assert.is(help.code, 0)
+  for (const word of ['append', 'dump', 'bench', 'Exit codes']) assert.match(help.stdout, word)
+  for (const command of ['append', 'dump', 'bench']) {
+    const { code, stdout } = await runCli([command, '--help'])
+    assert.is(code, 0)
+    assert.match(stdout, `Usage: groupwal ${command} [options] <dir>`)
+  }
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+  assert.equal(await runCli(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test('a missing file, a directory as file, a file as directory: 1, and no log is made', async () => {
+  const home = temporaryDirectory()
+  const file = join(home, 'file')
+  writeFileSync(file, 'x')
+  const log = join(home, 'log')
+  for (const [args, message] of [
+    [['append', log, join(home, 'none')], /ENOENT/],
+    [['append', log, home], /EISDIR/],
+    [['append', file, file], /GROUPWAL_OPEN_FAILED/],
+    [['dump', join(home, 'none')], /ENOENT/],
+    [['dump', file], /ENOTDIR/],
+    [['bench', file], /EEXIST|ENOTDIR/],
+  ] as const) {
+    const { code, stderr } = await runCli([...args])
+    assert.is(code, 1, args.join(' '))
+    assert.match(stderr, message)
+  }
+  assert.equal(readdirSync(home), ['file'])
+})
+
+for (const [what, line, message] of [
+  ['no JSON', '{"payload":', /line 2: .*JSON/],
+  ['no object', '["x"]', /line 2: the line is not a JSON object/],
+  ['an unknown field', '{"payload":"x","tenant":1}', /line 2: unknown field "tenant"/],
+  ['no payload', '{"tenantId":1}', /line 2: it needs either payload or payloadBase64/],
+  ['both payloads', '{"payload":"x","payloadBase64":"eA=="}', /line 2: it needs either/],
+  ['bad base64', '{"payloadBase64":"%%"}', /line 2: payloadBase64 is not base64/],
+  ['a payload of another type', '{"payload":5}', /line 2: .*payload must be a Uint8Array or a string/],
+  [
+    'a record type out of range',
+    '{"payload":"x","recordType":65536}',
+    /line 2: .*recordType must be an integer/,
+  ],
+  ['a lone surrogate', '{"payload":"\\ud800"}', /line 2: .*UTF-16/],
+] as const) {
+  test(`a line with ${what} ends the run with its number: 1`, async () => {
+    const directory = join(temporaryDirectory(), 'log')
+    const good = '{"payload":"good"}'
+    const { code, stdout, stderr } = await runCli(
+      ['append', directory, '--ndjson'],
+      `${good}\n${line}\n${good}\n`,
+    )
+    assert.is(code, 1)
+    assert.match(stderr, message)
+    assert.match(stdout, /^1 records durable/)
+  })
+}
+
+test('a payload over the limit is named with its line and the options that raise the limit: 1', async () => {
+  const options = ['--ring-bytes', '64k', '--segment-bytes', '1m']
+  const input = `short\n${'long'.repeat(20_000)}\n`
+  const { code, stdout, stderr } = await runCli(
+    ['append', join(temporaryDirectory(), 'log'), ...options],
+    input,
+  )
+  assert.is(code, 1)
+  assert.match(stderr, /line 2: .*80000 bytes, the limit is .*maxBatchBytes/)
+  assert.match(stdout, /^1 records durable/)
+})
+
+test('errors are JSON lines on standard error with --json', async () => {
+  const { code, stderr } = await runCli(['append', temporaryDirectory(), 'no such file', '--json'])
+  assert.is(code, 1)
+  assert.is(JSON.parse(stderr).error.code, 'ENOENT')
+})
+
+test('a damaged log: 3, behind the records before the damage', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  for (const text of ['one', 'two', 'three']) await runCli(['append', directory], `${text}\n`)
+  const segment = readdirSync(directory).find((name) => name.endsWith('.seg'))!
+  const path = join(directory, segment)
+  const at = readFileSync(path).indexOf('two')
+  const fd = openSync(path, 'r+')
+  writeSync(fd, 'tow', at)
+  closeSync(fd)
+  const dump = await runCli(['dump', directory])
+  assert.is(dump.code, 3)
+  assert.match(dump.stderr, /GROUPWAL_CORRUPT/)
+  assert.match(dump.stderr, segment)
+  assert.is(JSON.parse(dump.stdout).payload, 'one')
+  assert.is((await runCli(['append', directory], 'x\n')).code, 3)
+})
+
+test('a log that is open elsewhere: 4, naming the process', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  const log = await openLog(directory)
+  const { code, stderr } = await runCli(['append', directory], 'x\n')
+  await log.close()
+  assert.is(code, 4)
+  assert.match(stderr, String(process.pid))
+})
+
+test.run()
