@@ -1,6 +1,7 @@
+import { asOpenFailure } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { durableMethods, isDirect, SYNC_METHODS, type SyncMethod, unavailable } from './sync-method.ts'
-import { measureSyncMethods } from './sync-probe.ts'
+import { measureSyncMethods, type SyncProbe } from './sync-probe.ts'
 
 /** A later candidate must beat an earlier one by this factor. */
 const CLEARLY_FASTER = 0.7
@@ -23,7 +24,8 @@ export interface SyncMethodChoice {
  * @param requested from the log's options
  * @param blockBytes the log's block
  * @param directAllowed false where the log's buffers are not aligned
- * @throws GroupWalError GROUPWAL_SYNC_METHOD_UNAVAILABLE when the requested method cannot be had
+ * @throws GroupWalError GROUPWAL_SYNC_METHOD_UNAVAILABLE when the requested method cannot be had;
+ *   GROUPWAL_OPEN_FAILED when the directory cannot be written
  */
 export function chooseSyncMethod(
   fs: FileSystem,
@@ -36,7 +38,7 @@ export function chooseSyncMethod(
   if (requested !== 'auto') checkRequested(requested, durable, directAllowed)
   const candidates =
     requested === 'auto' ? durable.filter((method) => directAllowed || !isDirect(method)) : [requested]
-  const probe = measureSyncMethods(fs, directory, candidates, blockBytes)
+  const probe = measure(fs, directory, candidates, blockBytes)
   if (requested !== 'auto' && probe.refused.has(requested)) {
     throw unavailable(requested, 'the file system refuses it', probe.refused.get(requested))
   }
@@ -49,6 +51,14 @@ export function chooseSyncMethod(
     reason: reasonFor(requested, method, probe.leastMicros, [...probe.refused.keys()], directAllowed),
     warnings: warningsFor(method, probe.leastMicros, probe.unmeasuredBecause),
     measuredMicros: probe.leastMicros,
+  }
+}
+
+function measure(fs: FileSystem, directory: string, candidates: SyncMethod[], blockBytes: number): SyncProbe {
+  try {
+    return measureSyncMethods(fs, directory, candidates, blockBytes)
+  } catch (error) {
+    throw asOpenFailure(directory, error)
   }
 }
 

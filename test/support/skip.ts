@@ -1,10 +1,7 @@
 // The only ways to skip a test. Each prints a line that scripts/test.mjs counts and lists, so that nothing is
 // left out in silence.
 
-interface Suite<Context> {
-  (name: string, run: (context: Context) => unknown): void
-  skip(name?: string, run?: (context: Context) => unknown): void
-}
+import type { Callback, Test } from 'uvu'
 
 /**
  * Registers a test that needs something which may be missing here.
@@ -12,10 +9,10 @@ interface Suite<Context> {
  * @param reason why it cannot run, or undefined when it can
  */
 export function skipUnless<Context>(
-  suite: Suite<Context>,
+  suite: Test<Context>,
   reason: string | undefined,
   name: string,
-  run: (context: Context) => unknown,
+  run: Callback<Context>,
 ): void {
   if (reason === undefined) {
     suite(name, run)
