@@ -1,0 +1,150 @@
+// The tests that stand on this disk are worth as much as it is.
+
+import { constants } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createRandom } from './random.ts'
+import {
+  type CrashChoice,
+  keepAll,
+  loseAll,
+  randomChoice,
+  SimulatedCrash,
+  SimulatedDisk,
+} from './simulated-disk.ts'
+
+const CREATE = constants.O_RDWR | constants.O_CREAT
+
+function bytesOf(length: number, value: number): Uint8Array {
+  return new Uint8Array(length).fill(value)
+}
+
+function write(disk: SimulatedDisk, fd: number, bytes: Uint8Array, position: number): number {
+  return disk.write(fd, bytes, 0, bytes.length, position)
+}
+
+/** The first byte of each sector, and the size. */
+function sectors(disk: SimulatedDisk, path: string, flags = 0): number[] {
+  const fd = disk.open(path, constants.O_RDONLY | flags, 0)
+  const bytes = new Uint8Array(64 * 512)
+  const length = disk.read(fd, bytes, 0, bytes.length, 0)
+  disk.close(fd)
+  return Array.from({ length: length / 512 }, (_, index) => bytes[512 * index]!)
+}
+
+/** A durable file of 16 sectors of ones. */
+function diskWithFile(): { disk: SimulatedDisk; fd: number } {
+  const disk = new SimulatedDisk()
+  const fd = disk.open('/a', CREATE, 0o600)
+  write(disk, fd, bytesOf(16 * 512, 1), 0)
+  disk.fullSync(fd)
+  disk.syncDirectory('/')
+  return { disk, fd }
+}
+
+test('of unsynced sectors any subset survives, of synced ones all', () => {
+  const { disk, fd } = diskWithFile()
+  write(disk, fd, bytesOf(4 * 512, 2), 6 * 512)
+  const before = [1, 1, 1, 1, 1, 1]
+  const rest = [1, 1, 1, 1, 1, 1]
+  assert.equal(sectors(disk, '/a'), [...before, 2, 2, 2, 2, ...rest])
+  assert.equal(sectors(disk.powerCut(loseAll), '/a'), [...before, 1, 1, 1, 1, ...rest])
+  assert.equal(sectors(disk.powerCut(keepAll), '/a'), [...before, 2, 2, 2, 2, ...rest])
+  const seen = new Set<string>()
+  const random = createRandom(5)
+  for (let cut = 0; cut < 500; cut++) seen.add(sectors(disk.powerCut(randomChoice(random)), '/a').join(''))
+  assert.is(seen.size, 16)
+  disk.dataSync(fd)
+  assert.equal(sectors(disk.powerCut(loseAll), '/a'), [...before, 2, 2, 2, 2, ...rest])
+})
+
+test('a write with O_DSYNC makes its own pages durable, no others', () => {
+  const { disk, fd } = diskWithFile()
+  write(disk, fd, bytesOf(512, 2), 0)
+  const synced = disk.open('/a', constants.O_RDWR | constants.O_DSYNC, 0)
+  write(disk, synced, bytesOf(512, 3), 8 * 512)
+  assert.equal(sectors(disk.powerCut(loseAll), '/a'), [...bytesOf(8, 1), 3, ...bytesOf(7, 1)])
+})
+
+test('the size of a file is durable only with a sync', () => {
+  const { disk, fd } = diskWithFile()
+  write(disk, fd, bytesOf(512, 2), 20 * 512)
+  assert.is(sectors(disk.powerCut(loseAll), '/a').length, 16)
+  const sizeOnly: CrashChoice = { ...loseAll, fileSize: () => true }
+  assert.equal(sectors(disk.powerCut(sizeOnly), '/a'), [...bytesOf(16, 1), 0, 0, 0, 0, 0])
+  disk.truncate(fd, 512)
+  assert.equal(sectors(disk.powerCut(loseAll), '/a'), [...bytesOf(16, 1)])
+  disk.fullSync(fd)
+  assert.equal(sectors(disk.powerCut(loseAll), '/a'), [1])
+})
+
+test('names are durable only with a sync of the directory, and depend on each other', () => {
+  const { disk } = diskWithFile()
+  disk.rename('/a', '/b')
+  disk.close(disk.open('/c', CREATE, 0))
+  disk.rename('/c', '/d')
+  assert.equal(disk.powerCut(loseAll).list('/'), ['a'])
+  assert.equal(disk.powerCut(keepAll).list('/').sort(), ['b', 'd'])
+  const seen = new Set<string>()
+  const random = createRandom(5)
+  for (let cut = 0; cut < 300; cut++) seen.add(disk.powerCut(randomChoice(random)).list('/').sort().join(' '))
+  assert.equal([...seen].sort(), ['a', 'a c', 'a d', 'b', 'b c', 'b d'])
+  disk.syncDirectory('/')
+  assert.equal(disk.powerCut(loseAll).list('/').sort(), ['b', 'd'])
+})
+
+test('a failed sync leaves its pages clean in the cache: no later sync saves them, direct reads do not see them', () => {
+  const { disk, fd } = diskWithFile()
+  write(disk, fd, bytesOf(512, 2), 0)
+  disk.faults.add({ method: 'dataSync', call: 1, code: 'EIO' })
+  assert.throws(() => disk.dataSync(fd), /EIO/)
+  disk.dataSync(fd)
+  assert.is(sectors(disk, '/a')[0], 2)
+  assert.is(sectors(disk, '/a', constants.O_DIRECT)[0], 1)
+  assert.is(sectors(disk.powerCut(keepAll), '/a')[0], 1)
+})
+
+test('the machine stops at the call that was said: in the cache it took effect, on the disk not', () => {
+  const { disk, fd } = diskWithFile()
+  disk.crashAtCall = disk.callCount + 1
+  assert.throws(
+    () => write(disk, fd, bytesOf(512, 2), 0),
+    (error: unknown) => error instanceof SimulatedCrash,
+  )
+  assert.throws(
+    () => disk.list('/'),
+    (error: unknown) => error instanceof SimulatedCrash,
+  )
+  assert.is(sectors(disk.fork(), '/a')[0], 2)
+  assert.is(sectors(disk.powerCut(loseAll), '/a')[0], 1)
+})
+
+test('a fork and its origin do not see each other change', () => {
+  const { disk, fd } = diskWithFile()
+  const fork = disk.fork()
+  write(disk, fd, bytesOf(512, 2), 0)
+  const other = fork.open('/a', constants.O_RDWR, 0)
+  write(fork, other, bytesOf(512, 3), 512)
+  fork.unlink('/a')
+  assert.equal(sectors(disk, '/a').slice(0, 3), [2, 1, 1])
+  assert.equal(fork.list('/'), [])
+  assert.is(fork.linkCount(other), 0)
+  assert.is(disk.linkCount(fd), 1)
+})
+
+test('faults: the n-th call, short writes, a full disk, misaligned direct I/O', () => {
+  const { disk, fd } = diskWithFile()
+  disk.faults.add({ method: 'write', call: 2, code: 'ENOSPC', writtenBytes: 512 })
+  assert.is(write(disk, fd, bytesOf(1024, 2), 0), 1024)
+  assert.is(write(disk, fd, bytesOf(1024, 3), 0), 512)
+  assert.throws(() => write(disk, fd, bytesOf(1024, 3), 0), /ENOSPC/)
+  assert.equal(sectors(disk, '/a').slice(0, 3), [3, 2, 1])
+  disk.isFull = true
+  write(disk, fd, bytesOf(512, 4), 0)
+  assert.throws(() => write(disk, fd, bytesOf(512, 4), 40 * 512), /ENOSPC/)
+  const direct = disk.open('/a', constants.O_RDWR | constants.O_DIRECT, 0)
+  assert.throws(() => write(disk, direct, bytesOf(512, 4), 100), /EINVAL/)
+  assert.throws(() => write(disk, direct, bytesOf(100, 4), 0), /EINVAL/)
+})
+
+test.run()
