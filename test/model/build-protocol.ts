@@ -1,0 +1,100 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join, relative } from 'node:path'
+import * as esbuild from 'esbuild'
+import { Machine } from './machine.ts'
+import type * as protocolEntry from './protocol-entry.ts'
+import { transform } from './transform.ts'
+
+/** A change to the production code that the explorer has to notice. */
+export interface Mutation {
+  name: string
+  /** Path from the project's root. */
+  file: string
+  /** Text that occurs exactly once. */
+  from: string
+  to: string
+}
+
+/** What evaluating the explored build gives: the exports of protocol-entry.ts, most functions now generators. */
+export type Protocol = typeof protocolEntry
+
+/** The explored build as text. */
+export interface BuiltProtocol {
+  code: string
+  /** What stands at each scheduling point, by its number. */
+  sites: string[]
+}
+
+const projectDir = process.cwd()
+
+/** Builds the production protocol for the explorer. @param traced every operation tells what it does, for replays */
+export async function buildProtocol(mutations: readonly Mutation[] = [], traced = false): Promise<BuiltProtocol> {
+  const result = await esbuild.build({
+    absWorkingDir: projectDir,
+    entryPoints: ['test/model/protocol-entry.ts'],
+    bundle: true,
+    platform: 'node',
+    target: 'node20.15',
+    format: 'cjs',
+    write: false,
+    logLevel: 'silent',
+    define: { TRACED: String(traced) },
+    minifySyntax: true,
+    plugins: [modelPlugin(mutations)],
+  })
+  const source = result.outputFiles[0].text
+  const operations = sectionOf(source, 'test/model/atomics.ts')
+  return transform(source, (offset) => offset >= operations.from && offset < operations.to)
+}
+
+/** A build that was evaluated, and the machine that its threads run on. */
+export interface LoadedProtocol {
+  protocol: Protocol
+  machine: Machine
+  sites: string[]
+}
+
+/** Evaluates a build. One configuration after the other may use it, not two at once. */
+export function loadProtocol(built: BuiltProtocol): LoadedProtocol {
+  const machine = new Machine()
+  const module = { exports: {} }
+  const require = createRequire(join(projectDir, 'package.json'))
+  new Function('M', 'require', 'module', `${built.code}\n//# sourceURL=explored-protocol.cjs`)(machine, require, module)
+  return { protocol: module.exports as Protocol, machine, sites: built.sites }
+}
+
+function modelPlugin(mutations: readonly Mutation[]): esbuild.Plugin {
+  const replaced: Record<string, string> = {
+    'src/shared/atomics.ts': 'test/model/atomics.ts',
+    'src/recovery/fence.ts': 'test/model/fence.ts',
+  }
+  return {
+    name: 'model',
+    setup(build) {
+      build.onResolve({ filter: /\/(atomics|fence)\.ts$/ }, ({ path, resolveDir }) => {
+        const replacement = replaced[relative(projectDir, join(resolveDir, path))]
+        return replacement === undefined ? undefined : { path: join(projectDir, replacement) }
+      })
+      build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+        const file = relative(projectDir, path)
+        let contents = await readFile(path, 'utf8')
+        for (const mutation of mutations) if (mutation.file === file) contents = mutate(contents, mutation)
+        return { contents, loader: 'ts' }
+      })
+    },
+  }
+}
+
+function mutate(contents: string, { name, file, from, to }: Mutation): string {
+  if (contents.split(from).length !== 2) throw new Error(`mutation "${name}": not exactly once in ${file}: ${from}`)
+  return contents.replace(from, () => to)
+}
+
+/** esbuild names each module in a comment above its code. */
+function sectionOf(source: string, file: string): { from: number; to: number } {
+  const from = source.indexOf(`\n// ${file}\n`)
+  if (from < 0) throw new Error(`${file} is not in the bundle`)
+  const to = source.slice(from + 1).search(/\n\/\/ (src|test|node_modules)\//)
+  return { from, to: to < 0 ? source.length : from + 1 + to }
+}

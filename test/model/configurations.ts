@@ -1,0 +1,162 @@
+import type { Task } from './protocol-entry.ts'
+import type { Configuration, ThreadPlan } from './world.ts'
+
+/** A configuration, and how it is explored. */
+export interface Exploration extends Configuration {
+  /** Preemptions: all schedules with so many. */
+  bound: number
+  /** Random schedules in place of all; `bound` is then the number of priority changes. */
+  isRandom: boolean
+}
+
+const BASE: Omit<Exploration, 'name' | 'threads'> = {
+  ringGranules: 8,
+  slots: 1,
+  method: 'fdatasync',
+  firstLsn: 1,
+  ringPosition: 0,
+  segmentFrames: 60,
+  payloadBytes: 8,
+  limits: { deaths: 0, faults: 0, timeOuts: 0 },
+  seals: false,
+  bound: 2,
+  isRandom: false,
+}
+
+/** Near the wrap of the sequence's sign, and of the position: see docs/protocol.md, "Counters that wrap". */
+const NEAR_SIGN = { firstLsn: 2 ** 31 - 1, ringPosition: 2 ** 31 - 1 }
+const NEAR_WRAP = { firstLsn: 2 ** 32 - 1, ringPosition: -1 }
+const FAR = { firstLsn: 2 ** 40 + 2 ** 32 - 2, ringPosition: -3 }
+
+const NO_FAILURE = { deaths: 0, faults: 0, timeOuts: 0 }
+
+function committing(commits: number): ThreadPlan {
+  const tasks: Task[] = []
+  for (let record = 0; record < commits; record++) tasks.push({ kind: 'commit', record })
+  return { tasks, isMortal: true }
+}
+
+function repeat(count: number, commits: number): ThreadPlan[] {
+  return Array.from({ length: count }, () => committing(commits))
+}
+
+function batching(): ThreadPlan {
+  return { tasks: [{ kind: 'batch', record: 0, count: 2 }], isMortal: true }
+}
+
+/** append, append, flush: nobody but a committer leads until the flush. */
+function appending(flushes: boolean): ThreadPlan {
+  const tasks: Task[] = [
+    { kind: 'append', record: 0 },
+    { kind: 'append', record: 1 },
+  ]
+  if (flushes) tasks.push({ kind: 'flush' })
+  return { tasks, isMortal: true }
+}
+
+function committer(): ThreadPlan {
+  return { tasks: [{ kind: 'serve' }], isDaemon: true, isMortal: true }
+}
+
+function resuming(): ThreadPlan {
+  return { tasks: [{ kind: 'resume' }], isDaemon: true }
+}
+
+function closing(): ThreadPlan {
+  return { tasks: [{ kind: 'close' }] }
+}
+
+function make(name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration {
+  return { ...BASE, name, threads, ...changes }
+}
+
+/** By slots: what is explored with one staging slot is explored with two as well. */
+function explorationsWith(slots: number): Exploration[] {
+  const tiny = { slots, ringGranules: 4 }
+  const death = { ...NO_FAILURE, deaths: 1 }
+  const fault = { ...NO_FAILURE, faults: 1 }
+  const late = { ...NO_FAILURE, timeOuts: 1 }
+  const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
+    make(`${name}, D=${slots}`, threads, { slots, ...changes })
+  return [
+    named('2 threads x 1 commit', repeat(2, 1)),
+    named('2 threads x 1 commit, O_DSYNC', repeat(2, 1), { method: 'dsync', ...NEAR_WRAP }),
+    named('2 threads x 2 commits', repeat(2, 2), NEAR_SIGN),
+    named('3 threads x 1 commit', repeat(3, 1), { method: 'dsync', ...NEAR_WRAP }),
+    named('3 threads x 2 commits', repeat(3, 2), { method: 'dsync', ...FAR, ...tiny }),
+    named('2 threads, full ring', repeat(2, 2), { ...tiny, ringGranules: 2, payloadBytes: 8, method: 'dsync' }),
+    named('3 threads, full ring', repeat(3, 1), { ...tiny, payloadBytes: 40, method: 'dsync', ...NEAR_WRAP }),
+    named('commit and batch, ring wraps', [committing(2), batching()], { ...tiny, ringPosition: 3, method: 'dsync' }),
+    named('commit, batch and committer', [committing(1), batching(), committer()], { ...tiny, method: 'dsync' }),
+    named('append, flush and committer', [appending(true), committer()], NEAR_WRAP),
+    named('append and committer', [appending(false), appending(false), committer()], { ...tiny, method: 'dsync' }),
+    named('append, commit and committer', [appending(true), committing(1), committer()], { method: 'dsync' }),
+    named('append, seals and committer', [appending(true), committer()], { seals: true, method: 'dsync' }),
+    named('segments of one frame', repeat(2, 2), { segmentFrames: 1, method: 'dsync' }),
+    named('early re-checks', repeat(2, 1), { limits: late }),
+    named('early re-checks, committer', [appending(true), committing(1), committer()], { limits: late, bound: 1 }),
+    named('1 death', repeat(2, 1), { limits: death, bound: 1 }),
+    named('1 death, 3 threads', repeat(3, 1), { limits: death, bound: 1, method: 'dsync', ...NEAR_WRAP }),
+    named('1 death, full ring', repeat(3, 1), { ...tiny, payloadBytes: 40, limits: death, bound: 1, method: 'dsync' }),
+    named('1 death, batch', [batching(), committing(1)], { limits: death, bound: 1, ...NEAR_SIGN }),
+    named('1 death, committer', [appending(false), committing(1), committer()], { limits: death, bound: 1 }),
+    named('1 death, segments of one frame', repeat(2, 2), { limits: death, bound: 1, segmentFrames: 1 }),
+    named('2 deaths', repeat(3, 1), { limits: { ...NO_FAILURE, deaths: 2 }, bound: 0, method: 'dsync' }),
+    named('1 failure', repeat(2, 1), { limits: fault }),
+    named('1 failure, 3 threads', repeat(3, 1), { limits: fault, bound: 1 }),
+    named('1 failure, batch, committer', [batching(), appending(true), committer()], { limits: fault, bound: 1 }),
+    named('1 failure, resume', [...repeat(2, 2), resuming()], { limits: fault, bound: 1, method: 'dsync' }),
+    named('1 failure, resume, appends', [appending(true), committing(2), resuming(), committer()], {
+      limits: fault,
+      bound: 1,
+      method: 'dsync',
+    }),
+    named('2 failures, resume', [...repeat(2, 2), resuming()], { limits: { ...NO_FAILURE, faults: 2 }, bound: 1 }),
+    named('1 failure, 1 death', repeat(2, 1), { limits: { ...death, faults: 1 }, bound: 1, method: 'dsync' }),
+    named('1 failure, 1 death, resume', [...repeat(2, 2), resuming()], {
+      limits: { ...death, faults: 1 },
+      bound: 0,
+      method: 'dsync',
+    }),
+    named('close', [committing(2), closing()], {}),
+    named('close, 2 threads', [...repeat(2, 1), closing()], { bound: 1, ...NEAR_WRAP }),
+    named('close, append and committer', [appending(false), closing(), committer()], { bound: 1 }),
+    named('close, 1 failure', [committing(2), closing()], { limits: fault, bound: 1 }),
+    named('close, 1 death', [...repeat(2, 1), closing()], { limits: death, bound: 1 }),
+  ]
+}
+
+/** Explored at random: too many schedules to see them all. */
+function randomWith(slots: number): Exploration[] {
+  const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
+    make(`random: ${name}, D=${slots}`, threads, { slots, isRandom: true, bound: 4, ...changes })
+  const everything = { deaths: 1, faults: 1, timeOuts: 1 }
+  return [
+    named('4 threads x 2 commits', repeat(4, 2), { ...NEAR_WRAP, ringGranules: 4 }),
+    named('4 threads, batches, committer', [committing(2), batching(), appending(true), appending(false), committer()], {
+      ringGranules: 4,
+    }),
+    named('deaths', [committing(2), batching(), appending(true), committing(1), committer()], {
+      ringGranules: 4,
+      limits: { ...NO_FAILURE, deaths: 2, timeOuts: 1 },
+    }),
+    named('failures and resume', [committing(2), batching(), appending(true), committing(1), resuming(), committer()], {
+      ...NEAR_WRAP,
+      limits: { ...NO_FAILURE, faults: 2, timeOuts: 1 },
+    }),
+    named('everything', [committing(2), batching(), appending(true), resuming(), committer()], {
+      ringGranules: 4,
+      segmentFrames: 2,
+      limits: everything,
+    }),
+    named('everything and close', [committing(2), batching(), appending(true), closing(), committer()], {
+      segmentFrames: 2,
+      limits: everything,
+    }),
+  ]
+}
+
+export const EXPLORATIONS: readonly Exploration[] = [1, 2].flatMap((slots) => [
+  ...explorationsWith(slots),
+  ...randomWith(slots),
+])

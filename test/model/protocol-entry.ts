@@ -1,0 +1,231 @@
+// What the explorer builds: the production ring and commit protocol, and the programs that its threads run. The
+// functions here become generators as the production code does (transform.ts).
+
+import type { EncodableRecord } from '../../src/commit/appender.ts'
+import { Committer } from '../../src/commit/committer.ts'
+import { type CommitContext, createViews } from '../../src/commit/context.ts'
+import { Follower } from '../../src/commit/follower.ts'
+import { Leader } from '../../src/commit/leader.ts'
+import { granulesOfRecord } from '../../src/commit/prefix.ts'
+import { SegmentWriter } from '../../src/commit/segment-writer.ts'
+import { Watch } from '../../src/commit/watch.ts'
+import { GroupWalError } from '../../src/errors.ts'
+import { FLAG_SEAL, FRAME_HEADER_BYTES } from '../../src/format/frame.ts'
+import { Closing } from '../../src/host/close.ts'
+import { Placer } from '../../src/host/placer.ts'
+import { type FenceBase, Resume } from '../../src/host/resume.ts'
+import type { Control } from '../../src/shared/control.ts'
+import { planLayout } from '../../src/shared/layout.ts'
+import { SharedMemory } from '../../src/shared/memory.ts'
+import { PHASE_OPEN, PHASE_SETTLED, VERDICT_DURABLE } from '../../src/shared/phase.ts'
+import { wait } from '../../src/shared/atomics.ts'
+import type { FileSystem } from '../../src/storage/file-system.ts'
+import { ModelWideWords, pause } from './atomics.ts'
+
+export {
+  createViews,
+  FLAG_SEAL,
+  FRAME_HEADER_BYTES,
+  granulesOfRecord,
+  ModelWideWords,
+  planLayout,
+  SegmentWriter,
+  SharedMemory,
+}
+
+/** What a thread tells of its records. All calls are plain functions of the explorer. */
+export interface Ledger {
+  /** A record or batch has its place, and the caller knows its LSN. */
+  placed(thread: number, first: number, count: number, firstLsn: number): void
+  /** The caller was told that the records got no place, or that close() did not see them. */
+  refused(thread: number, first: number, count: number, error: GroupWalError): void
+  decided(lsn: number, verdict: number): void
+  resumed(): void
+  closed(): void
+}
+
+/** One step of a thread's program. */
+export type Task =
+  /** commitSync; `record` counts the records of this thread. */
+  | { kind: 'commit'; record: number }
+  | { kind: 'batch'; record: number; count: number }
+  | { kind: 'append'; record: number }
+  | { kind: 'flush' }
+  | { kind: 'serve' }
+  | { kind: 'resume' }
+  | { kind: 'close' }
+
+/** One thread of the model: the objects that a real one has. */
+export class ModelThread {
+  readonly number: number
+  readonly context: CommitContext
+  readonly leader: Leader
+  readonly watch: Watch
+  readonly follower: Follower
+  readonly placer: Placer
+  readonly committer: Committer
+  readonly resumer: Resume
+  readonly closer: Closing
+  readonly records: EncodableRecord[]
+  readonly ledger: Ledger
+  lastLsn: number
+
+  constructor(
+    number: number,
+    context: CommitContext,
+    fs: FileSystem,
+    sealIdleMs: number,
+    records: EncodableRecord[],
+    ledger: Ledger,
+  ) {
+    this.number = number
+    this.context = context
+    this.leader = new Leader(context)
+    this.watch = new Watch(context, this.leader)
+    this.follower = new Follower(context, this.leader, this.watch)
+    this.placer = new Placer(context, this.leader, this.watch, this.follower)
+    this.committer = new Committer(context, this.leader, this.watch, sealIdleMs)
+    this.resumer = new Resume(context, this.leader, this.watch, fs, '')
+    this.closer = new Closing(context, this.leader, this.watch)
+    this.records = records
+    this.ledger = ledger
+    this.lastLsn = 0
+  }
+}
+
+/** The life of a thread. A generator in the explored build. */
+export function runTasks(thread: ModelThread, tasks: readonly Task[]): void {
+  for (let index = 0; index < tasks.length; index++) {
+    const task = tasks[index]
+    if (task.kind === 'commit') commitRecords(thread, task.record, 1)
+    else if (task.kind === 'batch') commitRecords(thread, task.record, task.count)
+    else if (task.kind === 'append') appendRecord(thread, task.record)
+    else if (task.kind === 'flush') flushRecords(thread)
+    else if (task.kind === 'serve') thread.committer.runUntilStopped()
+    else if (task.kind === 'resume') resumeOnce(thread)
+    else closeLog(thread)
+  }
+}
+
+/** As Producer.commitSync and commitBatchSync. */
+function commitRecords(thread: ModelThread, first: number, count: number): void {
+  const lsn = placeRecords(thread, first, count)
+  if (lsn === 0) return
+  const lastLsn = lsn + count - 1
+  const verdict = thread.follower.awaitVerdict(lastLsn, Number.POSITIVE_INFINITY)
+  thread.placer.leave()
+  for (let each = lsn; each <= lastLsn; each++) thread.ledger.decided(each, verdict)
+}
+
+/** As Producer.append. */
+function appendRecord(thread: ModelThread, record: number): void {
+  if (placeRecords(thread, record, 1) === 0) return
+  thread.placer.leave()
+  thread.context.control.ringCommitter()
+}
+
+/** As Producer.flushSync. */
+function flushRecords(thread: ModelThread): void {
+  const lsn = thread.placer.lastLsn
+  if (lsn === 0) return
+  thread.placer.enterBlocking()
+  const verdict = thread.follower.awaitVerdict(lsn, Number.POSITIVE_INFINITY)
+  thread.placer.leave()
+  thread.ledger.decided(lsn, verdict)
+}
+
+/** The LSN, or 0 when the records were refused. */
+function placeRecords(thread: ModelThread, first: number, count: number): number {
+  const { placer, records, ledger } = thread
+  let granules = 0
+  for (let index = first; index < first + count; index++) granules += granulesOfRecord(records[index].length)
+  let lsn = 0
+  try {
+    placer.enterBlocking()
+    placer.reserve(granules, count, Number.POSITIVE_INFINITY)
+    if (count === 1) lsn = placer.publishOne(records[first])
+    else lsn = placer.publishBatch({ records: records.slice(first, first + count), granules })
+  } catch (error) {
+    if (!(error instanceof GroupWalError)) throw error
+    ledger.refused(thread.number, first, count, error)
+    return 0
+  }
+  ledger.placed(thread.number, first, count, lsn)
+  return lsn
+}
+
+const RESUME_BASE = {} as FenceBase
+
+/** As Log.resume, once the log has failed. */
+function resumeOnce(thread: ModelThread): void {
+  const { context, resumer } = thread
+  for (;;) {
+    const word = context.phases.phaseWord()
+    if ((word & 15) === PHASE_SETTLED) break
+    if ((word & 15) !== PHASE_OPEN && (word & 15) < PHASE_SETTLED - 1) return
+    wait(context.memory.words, context.phases.phaseIndex(), word, Number.POSITIVE_INFINITY)
+  }
+  try {
+    resumer.begin()
+  } catch (error) {
+    if (!(error instanceof GroupWalError)) throw error
+    return
+  }
+  try {
+    while (!resumer.tryFinish(RESUME_BASE)) pause()
+  } catch (error) {
+    if (!(error instanceof GroupWalError)) throw error
+    resumer.cancel()
+    return
+  }
+  thread.ledger.resumed()
+}
+
+/** As Log.close, without a deadline. */
+function closeLog(thread: ModelThread): void {
+  const { closer } = thread
+  while (!closer.begin() || !closer.tryFinish()) pause()
+  thread.ledger.closed()
+}
+
+/** What the log says of a record, asked from outside. A generator in the explored build. */
+export function askVerdict(thread: ModelThread, lsn: number): number {
+  return thread.context.phases.verdictOn(lsn)
+}
+
+/** Everything that was put into the ring was staged and published; nobody holds anything. */
+export function describeRest(thread: ModelThread): string {
+  const { control, ring } = thread.context
+  if (control.lockOwner() !== 0) return 'the commit-lock is held'
+  if (!ring.isEmpty()) return 'the ring is not empty'
+  return control.isDrained() ? '' : 'a frame is not published'
+}
+
+/** The segment-keeper's place in a model without one: room is made by whoever needs it. */
+export class ModelSupply {
+  private readonly control: Control
+  private readonly segmentBytes: number
+
+  constructor(control: Control, segmentBytes: number) {
+    this.control = control
+    this.segmentBytes = segmentBytes
+  }
+
+  isComplete(): boolean {
+    return true
+  }
+
+  makeRoom(): boolean {
+    const { control, segmentBytes } = this
+    if (control.readyState() !== 0) return false
+    const next = control.segmentSequence() + 1
+    control.storeReady(next, next * 11, segmentBytes)
+    return true
+  }
+
+  abandon(): void {
+    // nothing is ever in the making
+  }
+}
+
+export const VERDICTS = { durable: VERDICT_DURABLE }
