@@ -107,6 +107,11 @@ export class Appender {
     assert(published, 'nobody takes the place of a thread that lives')
   }
 
+  /** After publish: does the ring begin with this record? Then others may wait behind the hole that it was. */
+  isFirstInRing(): boolean {
+    return this.context.ring.head() === this.position
+  }
+
   /** Gives a reservation back as a noop: its LSNs stand for nothing. */
   publishNoop(recordCount: number, granules: number): void {
     const { ring, client } = this.context

@@ -12,15 +12,15 @@ export class Committer {
   private readonly leader: Leader
   private readonly watch: Watch
   private readonly sealIdleMs: number
-  /** Somebody who does not lead rang, and the ring was not empty since: whoever frees a slot must ring again. */
-  private hasDuty: boolean
+  /** When something was last led, or nothing was there to be led. */
+  private progressMs: number
 
   constructor(context: CommitContext, leader: Leader, watch: Watch, sealIdleMs: number) {
     this.context = context
     this.leader = leader
     this.watch = watch
     this.sealIdleMs = sealIdleMs
-    this.hasDuty = false
+    this.progressMs = 0
   }
 
   /** Runs until the log stops its workers. */
@@ -35,8 +35,7 @@ export class Committer {
     const bell = control.doorbellValue()
     if (this.leadOnce()) return
     const isIdle = ring.isEmpty() && control.isDrained()
-    if (ring.isEmpty()) this.hasDuty = false
-    control.storeCommitterSleep(this.hasDuty ? COMMITTER_BUSY : COMMITTER_IDLE)
+    control.storeCommitterSleep(control.hasCommitterDuty() ? COMMITTER_BUSY : COMMITTER_IDLE)
     // The last look, after it said that it sleeps: who publishes later finds it asleep and rings.
     if (this.leadOnce() || (isIdle && !ring.isEmpty()) || control.isStopped()) {
       control.storeCommitterSleep(COMMITTER_AWAKE)
@@ -44,15 +43,30 @@ export class Committer {
     }
     const rang = control.waitForDoorbell(bell, this.sleepMs(isIdle))
     control.storeCommitterSleep(COMMITTER_AWAKE)
-    if (rang) this.hasDuty = true
-    else if (isIdle) this.leader.trySeal()
-    else this.watch.lookForDead()
+    if (isIdle) {
+      this.progressMs = this.context.clock.monotonicMs()
+      if (!rang) this.leader.trySeal()
+    } else this.lookAfterRest()
   }
 
+  /** Those who ring may ring without end while nothing moves: the time since the last progress decides. */
+  private lookAfterRest(): void {
+    const nowMs = this.context.clock.monotonicMs()
+    if (nowMs - this.progressMs < RECHECK_MS) return
+    this.progressMs = nowMs
+    this.watch.lookForDead()
+  }
+
+  /** Duty is taken off before the ring is scanned: who publishes after the scan puts it on again. */
   private leadOnce(): boolean {
-    if (!this.leader.tryLead()) return false
-    this.hasDuty = false
-    return true
+    const { control, ring } = this.context
+    const hadDuty = control.takeCommitterDuty()
+    if (this.leader.tryLead()) {
+      this.progressMs = this.context.clock.monotonicMs()
+      return true
+    }
+    if (hadDuty && !ring.isEmpty()) control.giveCommitterDuty()
+    return false
   }
 
   private sleepMs(isIdle: boolean): number {

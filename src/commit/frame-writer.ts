@@ -1,5 +1,6 @@
+import { FLAG_CLOSE } from '../format/frame.ts'
 import { PHASE_CLOSED, PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
-import { SLOT_STAGED, SLOT_SYNCED, SLOT_WRITING, slotState } from '../shared/slots.ts'
+import { SLOT_CANCELLED, SLOT_STAGED, SLOT_SYNCED, SLOT_WRITING, slotState } from '../shared/slots.ts'
 import type { CommitContext } from './context.ts'
 import { Poison } from './poison.ts'
 
@@ -21,43 +22,56 @@ export class FrameWriter {
     if (!slots.isOfFrame(staged, frame) || slotState(staged) !== SLOT_STAGED) return
     // The phase is loaded after the slot became STAGED. Whoever poisons the log changes the phase first and then
     // cancels what is staged: so either it finds this slot, or this load finds the new phase.
-    if (!this.mayWrite(phases.phase())) {
-      this.poison.settleFrame(frame)
-      this.poison.wakeEverybody()
+    if (!this.mayWriteFrame(frame, phases.phase())) {
+      this.giveUpStaged(frame, staged)
       return
     }
     if (!writer.openSegment(slots.segmentOf(frame))) {
       this.poison.failStaged(frame, staged, writer.failedCall, writer.failedErrno)
       return
     }
-    if (slots.changeState(frame, staged, client, SLOT_WRITING)) this.writeOwned(frame)
+    if (slots.changeState(frame, staged, client, SLOT_WRITING)) this.writeOwned(frame, slots.stateWord(frame))
   }
 
   /** Takes over a frame from a client that is gone: writes and syncs all of it again, whatever it had done. */
   adoptFrame(frame: number, stateWord: number): boolean {
     const { slots, writer, phases, client, counters } = this.context
-    if (!this.mayWrite(phases.phase())) {
-      this.poison.settleFrame(frame)
-      this.poison.wakeEverybody()
+    if (!this.mayWriteFrame(frame, phases.phase())) {
+      this.giveUpStaged(frame, stateWord)
       return true
     }
-    if (!writer.openSegment(slots.segmentOf(frame))) return false
-    if (!slots.changeState(frame, stateWord, client, SLOT_WRITING)) return false
+    const canWrite = writer.openSegment(slots.segmentOf(frame))
+    const writing = slots.takeOver(frame, stateWord, client)
+    if (writing === 0) return false
     counters.count('takeovers', 1)
-    this.writeOwned(frame)
+    if (canWrite) this.writeOwned(frame, writing)
+    else this.poison.failFrame(frame, writing, writer.failedCall, writer.failedErrno)
     return true
   }
 
-  /** CLOSED: the closing thread sets it while its seal is staged. */
-  private mayWrite(phase: number): boolean {
-    return (
-      phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING || phase === PHASE_CLOSED
-    )
+  /** The log has failed or was closed: what is only staged is not written any more. */
+  private giveUpStaged(frame: number, stateWord: number): void {
+    const { slots, phases, client } = this.context
+    if (phases.phase() === PHASE_CLOSED) {
+      if (slotState(stateWord) === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
+    } else {
+      this.poison.settleFrame(frame)
+    }
+    this.poison.wakeEverybody()
   }
 
-  private writeOwned(frame: number): void {
+  /** After CLOSED nothing is written but the closing seal itself, staged before the phase became CLOSED. */
+  private mayWriteFrame(frame: number, phase: number): boolean {
+    if (phase === PHASE_CLOSED) return (this.context.slots.flagsOf(frame) & FLAG_CLOSE) !== 0
+    return this.isUnfailed(phase)
+  }
+
+  private isUnfailed(phase: number): boolean {
+    return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+  }
+
+  private writeOwned(frame: number, writing: number): void {
     const { slots, writer, client, counters, clock, memory } = this.context
-    const writing = slots.stateWord(frame)
     const length = slots.frameBytes(frame)
     const startedMs = clock.monotonicMs()
     slots.storeStarted(frame, clock.wallMs())
@@ -115,10 +129,10 @@ export class FrameWriter {
   /** Not while the log is failed: an older frame may still succeed then, and the flag speaks for the newest. */
   private clearLastCommitFailed(): void {
     const { control, phases } = this.context
-    if (!this.mayWrite(phases.phase())) return
+    if (!this.isUnfailed(phases.phase())) return
     control.storeLastCommitFailed(false)
     // Whoever fails the log changes the phase before it stores the flag: so one of both stores sticks.
-    if (!this.mayWrite(phases.phase())) control.storeLastCommitFailed(true)
+    if (!this.isUnfailed(phases.phase())) control.storeLastCommitFailed(true)
   }
 
   /** When records wait in the ring: wakes one of those who wait to lead them, or the committer. */

@@ -43,9 +43,19 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
     writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method),
     supply: new SegmentSupply(spec.fs, spec.supply, views.control, sources),
   }
-  let client = views.clients.claimLine(spec.identity, spec.kind, spec.lines.first, spec.lines.last)
+  let client = claimFreeLine(context, spec)
   if (client === 0) client = reclaimLine(context, spec)
   return client === 0 ? undefined : { ...context, client }
+}
+
+/** A free line; not one whose last client left something behind that nobody has taken over yet. */
+function claimFreeLine(context: CommitContext, spec: JoinSpec): number {
+  const { clients } = context
+  for (let client = spec.lines.first; client <= spec.lines.last; client++) {
+    if (clients.threadOf(client) !== 0 || ownsSomething(context, client)) continue
+    if (clients.claimThisLine(client, 0, spec.identity, spec.kind)) return client
+  }
+  return 0
 }
 
 /** Takes the line of a client whose thread has ended, once the others have taken over what it held. */

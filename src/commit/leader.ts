@@ -124,7 +124,10 @@ export class Leader {
     const { control, clients, client, writer } = this.context
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return
-    this.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
+    // Once more: before the lock, the segment may have been changed, and the old one dropped.
+    if (!writer.openSegment(control.segmentSequence())) {
+      this.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
+    }
     control.releaseLock(owner)
   }
 

@@ -1,4 +1,5 @@
 import {
+  PHASE_CLOSED,
   PHASE_CLOSING,
   PHASE_OPEN,
   PHASE_POISONED,
@@ -15,7 +16,7 @@ import {
   slotState,
 } from '../shared/slots.ts'
 import type { CommitContext } from './context.ts'
-import { OWNER_GONE, ownerState } from './gone.ts'
+import { OWNER_ACTIVE, ownerState } from './gone.ts'
 import { FAILURE_CALLS, type FailureCall } from './segment-writer.ts'
 
 /**
@@ -35,15 +36,18 @@ export class Poison {
     const firstLsn = slots.firstLsn(frame)
     phases.raiseIndeterminateTo(slots.endLsn(frame) - 1)
     // Stored before the slot says FAILED: a thread that finds such a slot, its owner gone, poisons the log for it.
-    if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+    const phase = phases.phase()
+    if (this.isUnfailed(phase) || phase === PHASE_CLOSED)
+      phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
     slots.changeState(frame, stateWord, client, SLOT_FAILED)
     this.failLog(firstLsn, call, errno)
   }
 
   /** The segment of a frame that is only staged cannot be opened. */
   failStaged(frame: number, stateWord: number, call: FailureCall, errno: number): void {
-    const { slots, client } = this.context
+    const { slots, phases, client } = this.context
     const firstLsn = slots.firstLsn(frame)
+    if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
     if (slots.changeState(frame, stateWord, client, SLOT_CANCELLED)) this.failLog(firstLsn, call, errno)
   }
 
@@ -56,6 +60,8 @@ export class Poison {
     phases.lowerFailedFrom(fromLsn)
     for (;;) {
       const word = phases.phaseWord()
+      // Another thread has poisoned the log for this failure, and it was even resumed since.
+      if (phases.isResumedPast(fromLsn)) return
       if (!this.isUnfailed(phaseOf(word))) break
       phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
       if (!phases.changePhase(word, PHASE_POISONED)) continue
@@ -67,10 +73,15 @@ export class Poison {
     this.wakeEverybody()
   }
 
-  /** A slot says FAILED and the phase does not: its owner died in between. */
+  /** A slot says FAILED or CANCELLED; its owner may have died before it told so. */
   finishFailure(frame: number): void {
     const { phases, slots } = this.context
-    if (!this.isUnfailed(phases.phase())) return
+    const phase = phases.phase()
+    if (phase === PHASE_CLOSED) return
+    if (!this.isUnfailed(phase)) {
+      this.settleFrame(frame)
+      return
+    }
     this.failLog(slots.firstLsn(frame), FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
   }
 
@@ -102,7 +113,7 @@ export class Poison {
     const endLsn = slots.endLsn(frame)
     const state = slotState(stateWord)
     if (state === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
-    if (state === SLOT_WRITING && ownerState(this.context, slotOwner(stateWord)) === OWNER_GONE) {
+    if (state === SLOT_WRITING && ownerState(this.context, slotOwner(stateWord)) !== OWNER_ACTIVE) {
       // Its bytes may be on disk or not. Nobody repeats the write: the log has failed.
       slots.changeState(frame, stateWord, client, SLOT_FAILED)
     }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { join } from 'node:path'
+import { assert } from '../assert.ts'
 import { segmentName } from '../format/segment-name.ts'
 import type { Control } from '../shared/control.ts'
 import { FILE_MODE, listSegments } from '../storage/directory.ts'
@@ -44,23 +45,24 @@ export class SegmentSupply {
     this.builderSequence = 0
   }
 
-  /** Is there nothing to do ahead of need? */
-  isComplete(): boolean {
-    const { control } = this
-    const zeroedTo = control.zeroedTo(control.segmentSequence())
-    return zeroedTo >= control.segmentLimit() && control.readyState() !== READY_NONE
+  /** A segment is half made: its file must not be touched by anybody else. */
+  get isBuilding(): boolean {
+    return this.builder !== undefined
   }
 
   /** Does one chunk of work; false when there is nothing left to do. Throws what the file system throws. */
   makeRoom(): boolean {
     const { control } = this
+    // READY before SEGMENT: only this thread announces a segment, so once there is none, nobody can rotate, and the
+    // segment that is read behind it stays the current one.
+    const ready = control.readyState()
     const current = control.segmentSequence()
     const zeroedTo = control.zeroedTo(current)
     if (zeroedTo > 0 && zeroedTo < control.segmentLimit()) {
       this.extendCurrent(current, zeroedTo)
       return true
     }
-    if (control.readyState() !== READY_NONE) return false
+    if (ready !== READY_NONE) return false
     this.prepareNext(current + 1)
     return true
   }
@@ -119,6 +121,7 @@ export class SegmentSupply {
 
   /** A keeper that died between naming a segment and announcing it left a segment that holds no frame. */
   private removeOrphan(sequence: number): void {
+    assert(sequence > this.control.segmentSequence(), 'only what is ahead of the current segment is removed')
     const orphans = listSegments(this.fs, this.spec.directory).segments.filter(
       (file) => file.number >= sequence,
     )

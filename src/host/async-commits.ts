@@ -34,6 +34,9 @@ export class AsyncCommits {
   private isWaiting: boolean
   private guard: NodeJS.Timeout | undefined
   private isGuardHeld: boolean
+  /** Promises settled so far, and how many there were when the guard last looked. */
+  private settledCount: number
+  private guardedCount: number
   private leave: (() => void) | undefined
   private readonly endTurn: () => void
   private readonly wake: () => void
@@ -50,6 +53,8 @@ export class AsyncCommits {
     this.isWaiting = false
     this.guard = undefined
     this.isGuardHeld = false
+    this.settledCount = 0
+    this.guardedCount = 0
     this.leave = undefined
     this.endTurn = (): void => this.onTurnEnd()
     this.wake = (): void => this.onWake()
@@ -181,17 +186,19 @@ export class AsyncCommits {
   /** Settles every promise whose record is decided. */
   settleDecided(): void {
     const { phases, control } = this.context
-    // While nothing ever failed, the durable LSN alone decides.
+    // While nothing ever failed, the durable LSN alone decides. Loaded first: a failed range is stored before it may pass.
+    const durableLsn = control.durableLsn()
     if (phases.phase() === PHASE_OPEN && phases.failedRangeCount() === 0) {
-      const durableLsn = control.durableLsn()
       for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
         if (entry.lastLsn > durableLsn) break
         this.pending.shift()
+        this.settledCount++
         resolveEntry(entry)
       }
     } else {
       for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
         if (!this.settleByVerdict(entry)) break
+        this.settledCount++
         this.pending.shift()
       }
     }
@@ -248,17 +255,18 @@ export class AsyncCommits {
       this.isGuardHeld = false
       return
     }
-    const committer = control.committerClient()
-    if (committer !== 0 && !isClientGone(this.context, committer)) {
-      control.ringCommitter()
-      this.settleDecided()
-      return
-    }
-    // Nobody leads for this thread: it does so itself.
-    this.watch.lookForDead()
-    this.leader.tryLead()
+    const settledCount = this.settledCount
     this.settleDecided()
-    this.pushQueued()
+    if (this.settledCount === this.guardedCount) {
+      // Nothing has moved for a while: somebody may have died, perhaps the committer.
+      this.watch.lookForDead()
+      const committer = control.committerClient()
+      if (committer === 0 || isClientGone(this.context, committer)) this.leader.tryLead()
+      else control.ringCommitter()
+      this.settleDecided()
+      this.pushQueued()
+    }
+    this.guardedCount = settledCount
   }
 
   /** Calls `leave` as soon as no promise is pending: at once, or when the last one is settled. */

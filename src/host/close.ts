@@ -19,11 +19,14 @@ export class Closing {
   private readonly context: CommitContext
   private readonly leader: Leader
   private readonly watch: Watch
+  /** The closing seal is durable: the next open goes on without a gap. */
+  isSealed: boolean
 
   constructor(context: CommitContext, leader: Leader, watch: Watch) {
     this.context = context
     this.leader = leader
     this.watch = watch
+    this.isSealed = false
   }
 
   /** New records are refused from here on. False while a resume is at work. */
@@ -50,18 +53,22 @@ export class Closing {
     return (phase === PHASE_CLOSING || phase === PHASE_SEALING) && this.seal()
   }
 
+  /** Under the commit-lock, so that no leader is in the midst of staging: what it staged would be written later. */
   private closeFailed(): boolean {
-    const { phases } = this.context
     this.leader.frames.poison.settle()
+    const { control, clients, client, phases } = this.context
+    const owner = clients.nextOwner(client)
+    if (!control.acquireLock(0, owner)) return false
     const word = phases.phaseWord()
-    if (phaseOf(word) !== PHASE_SETTLED || !this.isUnwritten() || !phases.changePhase(word, PHASE_CLOSED))
-      return false
-    this.leader.frames.poison.wakeEverybody()
-    return true
+    const isClosed =
+      phaseOf(word) === PHASE_SETTLED && this.isUnwritten() && phases.changePhase(word, PHASE_CLOSED)
+    control.releaseLock(owner)
+    if (isClosed) this.leader.frames.poison.wakeEverybody()
+    return isClosed
   }
 
   /** No frame is being written. */
-  isUnwritten(): boolean {
+  private isUnwritten(): boolean {
     const { control, slots } = this.context
     const staged = control.stagedCount()
     for (let frame = control.publishedCount(); ((staged - frame) | 0) > 0; frame = (frame + 1) | 0) {
@@ -77,9 +84,13 @@ export class Closing {
    */
   private seal(): boolean {
     const { control, clients, client, phases, writer } = this.context
-    if (!writer.openSegment(control.segmentSequence())) return this.leader.tryLead()
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return false
+    if (!writer.openSegment(control.segmentSequence())) {
+      this.leader.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
+      control.releaseLock(owner)
+      return false
+    }
     const word = phases.phaseWord()
     if (phaseOf(word) === PHASE_CLOSING) phases.changePhase(word, PHASE_SEALING)
     const frame = this.leader.stageSeal(FLAG_SEAL | FLAG_CLOSE)
@@ -87,15 +98,32 @@ export class Closing {
     control.releaseLock(owner)
     if (frame === undefined) return false
     this.leader.frames.writeStaged(frame)
+    this.isSealed = control.isDrained()
     this.leader.frames.poison.wakeEverybody()
     return true
   }
 
-  /** Gives up on records that somebody is still writing: every waiter is told that its record is indeterminate. */
-  abandon(): void {
-    const { phases } = this.context
+  /**
+   * Gives up on records that somebody is still writing: every waiter is told that its record is indeterminate. Under
+   * the commit-lock, so that nothing is staged after it; false when that is held, or a failure has to be settled first.
+   */
+  abandon(): boolean {
+    const { phases, control, clients, client } = this.context
+    this.watch.lookForDead()
+    const owner = clients.nextOwner(client)
+    if (!control.acquireLock(0, owner)) return false
     const word = phases.phaseWord()
-    if (phaseOf(word) !== PHASE_CLOSED) phases.changePhase(word, PHASE_CLOSED)
-    this.leader.frames.poison.wakeEverybody()
+    const isClosed =
+      phaseOf(word) === PHASE_CLOSED ||
+      (phaseOf(word) !== PHASE_POISONED && phases.changePhase(word, PHASE_CLOSED))
+    control.releaseLock(owner)
+    if (isClosed) this.leader.frames.poison.wakeEverybody()
+    return isClosed
+  }
+
+  /** After abandon: have the writes ended that were under way? */
+  hasComeToRest(): boolean {
+    this.watch.lookForDead()
+    return this.isUnwritten()
   }
 }

@@ -7,22 +7,25 @@ import { GroupWalError, WaitGivenUpError } from '../errors.ts'
 import { type LogRecord, readRecords } from '../read/reader.ts'
 import { waitAsync } from '../shared/atomics.ts'
 import { CLIENT_OPENER, CLIENT_PRODUCER } from '../shared/clients.ts'
-import { PHASE_CLOSED, PHASE_POISONED, PHASE_SETTLED } from '../shared/phase.ts'
+import { PHASE_CLOSED, PHASE_POISONED, PHASE_RESUMING, PHASE_SETTLED } from '../shared/phase.ts'
 import { SLOT_WRITING, slotState } from '../shared/slots.ts'
 import type { CounterValues } from '../shared/stats.ts'
 import type { SyncMethod } from '../storage/sync-method.ts'
 import { Closing } from './close.ts'
 import { connect, joinLog } from './connect.ts'
 import { closedError, failureCause } from './failure.ts'
+import { deadlineOf } from './give-up.ts'
 import type { LogHandle } from './handle.ts'
 import { InternalWorkers } from './internal-workers.ts'
 import type { LogParts } from './open.ts'
 import type { Producer } from './producer.ts'
-import { checkInteger } from './record-input.ts'
+import { checkInteger, checkOptionNames } from './record-input.ts'
 import { Resume } from './resume.ts'
 
 /** How often close() and resume() look whether other threads have come to rest. */
 const REST_CHECK_MS = 2
+
+const READ_OPTIONS: readonly string[] = ['fromLsn']
 
 /** What a log does and how it stands. */
 export interface LogStats extends CounterValues {
@@ -60,6 +63,7 @@ export class Log extends EventEmitter<LogEvents> {
   readonly #workers: InternalWorkers
   readonly #stallTimer: NodeJS.Timeout
   #stalledFrame: number | undefined
+  #isFailureTold: boolean
   #closing: Promise<void> | undefined
 
   private constructor(parts: LogParts, context: CommitContext, workers: InternalWorkers) {
@@ -70,6 +74,7 @@ export class Log extends EventEmitter<LogEvents> {
     this.#watch = new Watch(context, this.#leader)
     this.#workers = workers
     this.#stalledFrame = undefined
+    this.#isFailureTold = false
     this.#closing = undefined
     this.#stallTimer = setInterval(() => this.#lookForStall(), Math.max(10, parts.options.stallWarnMs / 2))
     this.#stallTimer.unref()
@@ -151,6 +156,7 @@ export class Log extends EventEmitter<LogEvents> {
    * @throws CorruptLogError, GroupWalError GROUPWAL_READ_TRUNCATED while iterating
    */
   read(options: { fromLsn?: number } = {}): IterableIterator<LogRecord> {
+    checkOptionNames(options, READ_OPTIONS)
     const toLsn = this.durableLsn
     const { fromLsn } = options
     if (fromLsn !== undefined) checkInteger('fromLsn', fromLsn, Number.MAX_SAFE_INTEGER, 1)
@@ -162,7 +168,7 @@ export class Log extends EventEmitter<LogEvents> {
   async truncateBefore(lsn: number): Promise<number> {
     this.#checkOpen()
     checkInteger('lsn', lsn, Number.MAX_SAFE_INTEGER, 1)
-    return this.#workers.dropSegments(Math.min(lsn, this.durableLsn + 1))
+    return this.#workers.dropSegments(Math.min(lsn, this.durableLsn))
   }
 
   /**
@@ -201,7 +207,14 @@ export class Log extends EventEmitter<LogEvents> {
    *   their records are indeterminate, and the directory is freed when the write ends
    */
   close(options: { timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? Number.POSITIVE_INFINITY)
+    if (this.#closing !== undefined) return this.#closing
+    let deadlineMs: number
+    try {
+      deadlineMs = deadlineOf(options, this.#context.clock.monotonicMs)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    this.#closing = this.#close(deadlineMs)
     return this.#closing
   }
 
@@ -209,24 +222,28 @@ export class Log extends EventEmitter<LogEvents> {
     await this.close()
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(deadlineMs: number): Promise<void> {
     const closing = new Closing(this.#context, this.#leader, this.#watch)
-    const deadlineMs = this.#context.clock.monotonicMs() + timeoutMs
+    const hadFailed = this.#isFailed()
     while (!closing.begin() || !closing.tryFinish()) {
       if (this.#context.clock.monotonicMs() >= deadlineMs) {
-        closing.abandon()
+        while (!closing.abandon()) await delay(REST_CHECK_MS)
         void this.#releaseWhenWritten(closing)
-        throw new WaitGivenUpError('GROUPWAL_TIMEOUT', `the log was not drained within ${timeoutMs} ms`, {
+        throw new WaitGivenUpError('GROUPWAL_TIMEOUT', 'the log was not drained before timeoutMs passed', {
           outcome: 'indeterminate',
         })
       }
       await delay(REST_CHECK_MS)
     }
     await this.#release()
+    if (closing.isSealed || hadFailed) return
+    const message =
+      'the closing seal could not be written: nothing acknowledged is lost, the next open recovers'
+    throw new GroupWalError('GROUPWAL_IO', message, { cause: failureCause(this.#context.phases) })
   }
 
   async #releaseWhenWritten(closing: Closing): Promise<void> {
-    while (!closing.isUnwritten()) await delay(REST_CHECK_MS)
+    while (!closing.hasComeToRest()) await delay(REST_CHECK_MS)
     await this.#release()
   }
 
@@ -252,10 +269,15 @@ export class Log extends EventEmitter<LogEvents> {
     for (let client = 1; client <= clients.usedCount(); client++) {
       if (clients.threadOf(client) === 0 || clients.workerIdOf(client) !== workerId) continue
       if (clients.isReportedDead(client)) continue
-      clients.reportDead(client)
+      clients.reportDead(client, workerId)
       if (options.isExpected !== true) this.emit('producer-died', { client, workerId })
     }
     control.ringCommitter()
+  }
+
+  #isFailed(): boolean {
+    const phase = this.#context.phases.phase()
+    return phase === PHASE_POISONED || phase === PHASE_SETTLED || phase === PHASE_RESUMING
   }
 
   #lookForStall(): void {
@@ -274,7 +296,10 @@ export class Log extends EventEmitter<LogEvents> {
     const { phases, memory } = this.#context
     const word = phases.phaseWord()
     const phase = phases.phase()
-    if (phase === PHASE_POISONED || phase === PHASE_SETTLED) this.#tellFailure()
+    // Told once, also when a resume is refused: the log has not come back in between.
+    const isFailed = this.#isFailed()
+    if (isFailed && !this.#isFailureTold) this.#tellFailure()
+    this.#isFailureTold = isFailed
     if (phase === PHASE_CLOSED) return
     const changed = waitAsync(memory.words, phases.phaseIndex(), word)
     if (changed === undefined) this.#listenForFailure()

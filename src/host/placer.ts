@@ -62,8 +62,22 @@ export class Placer {
     this.isInside = false
   }
 
+  /** No more calls. What one that was cut off left behind is healed first: the line may be given to another. */
   close(): void {
+    if (this.isInside) this.watch.healOwn()
+    this.isInside = false
     this.isClosed = true
+  }
+
+  /** For those who publish and do not lead: wakes one who may wait behind the place that was a hole until now. */
+  wakeBehindHole(): void {
+    const { control } = this.context
+    if (this.appender.isFirstInRing()) control.wakeHeir(control.stagedCount())
+  }
+
+  /** First LSN of the newest reservation. */
+  get reservedLsn(): number {
+    return this.appender.firstLsn
   }
 
   /** Reserves without waiting; false when the ring is full. */

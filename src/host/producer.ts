@@ -1,4 +1,3 @@
-import { assert } from '../assert.ts'
 import type { CommitContext } from '../commit/context.ts'
 import { Follower } from '../commit/follower.ts'
 import { leaveProtocol } from '../commit/join.ts'
@@ -251,10 +250,11 @@ export class Producer {
   #pushQueued(deadlineMs: number): void {
     for (let queued = this.#async.oldestQueued(); queued !== undefined; queued = this.#async.oldestQueued()) {
       const { batch, entry } = queued
-      this.#placer.reserve(batch.granules, batch.records.length, deadlineMs)
-      const firstLsn = this.#placer.publishBatch(batch)
+      if (!this.#wasCutOff(entry)) {
+        this.#placer.reserve(batch.granules, batch.records.length, deadlineMs)
+        this.#publishReserved(entry, batch)
+      }
       this.#async.shiftQueued()
-      this.#addPublished(entry, firstLsn, batch.records.length)
     }
   }
 
@@ -269,10 +269,24 @@ export class Producer {
     if (failedLsn !== 0) throw verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases)
   }
 
+  /** The LSN is noted before the record can be seen: should this call be cut off, it is not published again. */
+  #publishReserved(entry: PendingEntry, batch: Batch): void {
+    entry.lastLsn = this.#placer.reservedLsn + batch.records.length - 1
+    this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
+  }
+
+  /** A call that published this record was cut off (a `vm` timeout, a stack overflow): nobody knows how far it came. */
+  #wasCutOff(entry: PendingEntry): boolean {
+    if (entry.lastLsn === 0 || entry.isSettled) return entry.isSettled
+    rejectEntry(entry, givenUpError('GROUPWAL_ABORTED', 'the call was cut off', entry.lastLsn))
+    return true
+  }
+
   #addPublished(entry: PendingEntry, firstLsn: number, recordCount: number): void {
     entry.firstLsn = firstLsn
     entry.lastLsn = firstLsn + recordCount - 1
     this.#async.addPublished(entry)
+    this.#placer.wakeBehindHole()
   }
 
   #queue(entry: PendingEntry, batch: Batch): void {
@@ -281,12 +295,11 @@ export class Producer {
 
   /** In a turn of the event loop: false while the ring is full. */
   #publishQueued(entry: PendingEntry, batch: Batch): boolean {
-    if (entry.isSettled) return true
-    assert(entry.lastLsn === 0, 'a queued commit has no place yet')
+    if (this.#wasCutOff(entry)) return true
     try {
       this.#placer.enter()
       const hasPlace = this.#placer.tryReserve(batch.granules, batch.records.length)
-      if (hasPlace) this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
+      if (hasPlace) this.#publishReserved(entry, batch)
       this.#placer.leave()
       return hasPlace
     } catch (error) {

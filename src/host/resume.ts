@@ -1,4 +1,3 @@
-import { assert } from '../assert.ts'
 import type { CommitContext } from '../commit/context.ts'
 import { isClientGone } from '../commit/gone.ts'
 import type { Leader } from '../commit/leader.ts'
@@ -55,15 +54,21 @@ export class Resume {
   tryFinish(base: FenceBase): boolean {
     const { control, clients, client } = this.context
     this.watch.lookForDead()
+    // A segment in the making is given up by the keeper as soon as it sees the phase.
+    control.ringKeeper()
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return false
     try {
-      if (!this.isQuiet()) return false
-      this.finishUnderLock(base)
+      if (this.context.phases.phase() !== PHASE_RESUMING) throw refused('the log was closed meanwhile')
+      // Read once: what is reserved from here on stands behind the failed range, and is committed after it.
+      const tail = this.tailOf()
+      if (!this.isQuiet(tail.position)) return false
+      this.finishUnderLock(base, tail)
+      this.end(PHASE_OPEN)
     } finally {
       control.releaseLock(owner)
     }
-    this.end(PHASE_OPEN)
+    this.leader.frames.poison.wakeEverybody()
     control.ringKeeper()
     return true
   }
@@ -71,17 +76,18 @@ export class Resume {
   /** The log stays failed. */
   cancel(): void {
     this.end(PHASE_SETTLED)
+    this.leader.frames.poison.wakeEverybody()
   }
 
   private end(phase: number): void {
     const { phases } = this.context
-    const changed = phases.changePhase(phases.phaseWord(), phase)
-    assert(changed, 'nobody but the resumer ends the phase RESUMING')
-    this.leader.frames.poison.wakeEverybody()
+    const word = phases.phaseWord()
+    // A close() that gave up waiting may have closed the log meanwhile; then it stays closed.
+    if (phaseOf(word) === PHASE_RESUMING) phases.changePhase(word, phase)
   }
 
   /** Nobody writes a frame, makes a segment, or is in the midst of a record. Nobody begins to: the phase forbids it. */
-  private isQuiet(): boolean {
+  private isQuiet(tail: number): boolean {
     const { control, slots, ring } = this.context
     if (control.isKeeperWorking() && !isClientGone(this.context, control.keeperClient())) return false
     const staged = control.stagedCount()
@@ -89,22 +95,21 @@ export class Resume {
       const state = slotState(slots.stateWord(frame))
       if (state === SLOT_STAGED || state === SLOT_WRITING) return false
     }
-    const tail = ring.tail()
     for (let position = ring.head(); position !== tail; position = this.prefix.reservationEnd(position)) {
       if (!ring.isPublished(position) && !this.watch.fillIfLeft(position)) return false
     }
     return true
   }
 
-  private finishUnderLock(base: FenceBase): void {
+  private finishUnderLock(base: FenceBase, tail: { position: number; lsn: number }): void {
     const { control, phases, ring, counters } = this.context
     this.leader.frames.publishReady()
-    // Read together: what is reserved from here on stands behind the failed range, and is committed after it.
-    const tail = this.tailOf()
-    const failedFrom = phases.failedFrom()
     const cut = this.findCut()
+    // Everything that was handed out and is not durable has failed, whatever FAILED_FROM says yet.
+    const failedFrom = cut.lastLsn + 1
+    const leastSequence = Math.max(control.segmentSequence(), control.readySegment()) + 1
     const gap = cut.lastLsn + 1 < tail.lsn ? { first: cut.lastLsn + 1, last: tail.lsn - 1 } : undefined
-    const made = fence(this.fs, this.directory, { ...base, cut, gap, nextLsn: tail.lsn })
+    const made = fence(this.fs, this.directory, { ...base, cut, gap, leastSequence, nextLsn: tail.lsn })
     // Durable now: the failed frames never come back. The range is stored before any durable LSN may pass it.
     if (failedFrom < tail.lsn) phases.addFailedRange(failedFrom, phases.indeterminateTo(), tail.lsn - 1)
     ring.freeUpTo(tail.position)
@@ -124,7 +129,7 @@ export class Resume {
     control.storePublishedCount(control.stagedCount())
     control.storeRoomErrno(0)
     control.storeRoomWanted(false)
-    phases.clearFailure()
+    phases.clearFailure(tail.lsn)
     counters.count('resumes', 1)
   }
 

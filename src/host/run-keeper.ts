@@ -75,7 +75,8 @@ class Keeper {
     const mayWork = phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
     const hasMore = mayWork && this.workUndisturbed()
     if (!mayWork) this.context.supply.abandon()
-    control.storeKeeperWorking(false)
+    // A half-made segment counts as work: resume() waits until it is finished or given up.
+    control.storeKeeperWorking(this.context.supply.isBuilding)
     return hasMore
   }
 

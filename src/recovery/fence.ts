@@ -36,6 +36,11 @@ export interface FenceSpec extends Sources {
   gap: LsnRange | undefined
   /** The LSN that is handed out next, gap.last + 1. */
   nextLsn: number
+  /**
+   * No segment sequence below this: threads may hold the files of earlier ones open, also of those that a refused
+   * fence has retired, and know them by their number.
+   */
+  leastSequence?: number | undefined
   initialZeroBytes?: number | undefined
 }
 
@@ -72,7 +77,7 @@ function makeFence(fs: FileSystem, directory: string, spec: FenceSpec): FenceRes
   const { blockBytes, cut, gap, nextLsn } = spec
   assert(gap === undefined || gap.last === nextLsn - 1, 'a fence goes on behind the failed LSNs')
   const listing = listSegments(fs, directory)
-  const sequence = nextSegmentSequence(listing)
+  const sequence = Math.max(nextSegmentSequence(listing), spec.leastSequence ?? 1)
   checkCut(fs, listing.segments, cut, blockBytes)
   for (const segment of listing.segments.toReversed()) {
     if (segment.number <= cut.segment || !isMadeAhead(fs, segment)) break

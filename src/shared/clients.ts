@@ -11,7 +11,7 @@ import type { SharedMemory } from './memory.ts'
  *   2  | KIND         | client            | -            | ClientKind
  *   3  | ACQUISITIONS | client            | -            | counts its locks, so that an owner word is never used twice in a row
  *   4  | PLACE        | client            | -            | four words: position, sequence, granules, records of its newest reservation
- *   8  | REPORTED_DEAD| opener            | -            | 1: the opener saw the thread exit (where there is no /proc)
+ *   8  | REPORTED_DEAD| opener            | -            | WORKER_ID of a thread that the opener saw exit; says nothing about a later owner of the line
  *   9  | WORKER_ID    | client            | -            | threadId of its worker thread, 0 in the main thread
  *  16  | WAKE         | completers        | the client   | a counter, waited on by waitAsync only
  *  17  | ARMED_LSN    | client            | -            | low half of the LSN at which it wants to be woken
@@ -43,6 +43,8 @@ export function ownerClient(owner: number): number {
   return owner & OWNER_CLIENT_MASK
 }
 
+const EVERYBODY = 0x7fffffff
+
 /** Identity of an OS thread, as far as the platform tells. */
 export interface ThreadIdentity {
   /** OS thread id, or -(worker thread id) - 1. */
@@ -67,21 +69,12 @@ export class ClientTable {
     return CLIENTS + client * CLIENT_WORDS
   }
 
-  /** Takes a free line from `first` to `last`; returns its number, or 0 when all are taken. */
-  claimLine(identity: ThreadIdentity, kind: number, first: number, last: number): number {
-    for (let client = first; client <= last; client++) {
-      if (this.claimThisLine(client, 0, identity, kind)) return client
-    }
-    return 0
-  }
-
   /** Takes the line when its thread word is still `expectedThread`. */
   claimThisLine(client: number, expectedThread: number, identity: ThreadIdentity, kind: number): boolean {
     const at = this.at(client)
     if (load(this.words, at + THREAD) !== expectedThread) return false
     if (!compareExchange(this.words, at + THREAD, expectedThread, identity.thread)) return false
     store(this.words, at + START_TICKS, identity.startTicks)
-    store(this.words, at + REPORTED_DEAD, 0)
     store(this.words, at + WORKER_ID, identity.workerId)
     store(this.words, at + KIND, kind)
     store(this.words, at + ARMED_ANY, 0)
@@ -131,11 +124,12 @@ export class ClientTable {
   }
 
   isReportedDead(client: number): boolean {
-    return load(this.words, this.at(client) + REPORTED_DEAD) === 1
+    const reported = load(this.words, this.at(client) + REPORTED_DEAD)
+    return reported !== 0 && reported === load(this.words, this.at(client) + WORKER_ID)
   }
 
-  reportDead(client: number): void {
-    store(this.words, this.at(client) + REPORTED_DEAD, 1)
+  reportDead(client: number, workerId: number): void {
+    store(this.words, this.at(client) + REPORTED_DEAD, workerId)
   }
 
   /** A fresh owner word of this client: its number and a count. */
@@ -209,7 +203,8 @@ export class ClientTable {
   wakeClient(client: number): void {
     if (clearBits(this.words, ASYNC_MASK + (client >>> 5), 1 << (client & 31)) === 0) return
     add(this.words, this.at(client) + WAKE, 1)
-    notify(this.words, this.at(client) + WAKE, 1)
+    // All: a producer that was closed may have left a waitAsync of its own on the line that this one has now.
+    notify(this.words, this.at(client) + WAKE, EVERYBODY)
   }
 
   /** Wakes every client that waits asynchronously, whatever for. */

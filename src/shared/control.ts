@@ -279,11 +279,26 @@ export class Control {
    * Wakes the committer when it sleeps. To be called after a publication: the committer looks at the ring once more after it said that it sleeps.
    */
   ringCommitter(): void {
+    this.giveCommitterDuty()
     const state = load(this.words, at.COMMITTER_SLEEPING)
     if (state === COMMITTER_AWAKE) return
     if (!compareExchange(this.words, at.COMMITTER_SLEEPING, state, COMMITTER_AWAKE)) return
     add(this.words, at.DOORBELL, 1)
     notify(this.words, at.DOORBELL, 1)
+  }
+
+  giveCommitterDuty(): void {
+    if (load(this.words, at.COMMITTER_DUTY) === 0) store(this.words, at.COMMITTER_DUTY, 1)
+  }
+
+  hasCommitterDuty(): boolean {
+    return load(this.words, at.COMMITTER_DUTY) === 1
+  }
+
+  takeCommitterDuty(): boolean {
+    if (load(this.words, at.COMMITTER_DUTY) === 0) return false
+    store(this.words, at.COMMITTER_DUTY, 0)
+    return true
   }
 
   /** Wakes the committer only when it went to sleep upon work that it could not do yet. */

@@ -81,6 +81,8 @@ export const PHASE = 112
 export const FAILURE_ERRNO = 113
 // 114  | FAILURE_CALL             | first failure   | -            | index into FAILURE_CALLS
 export const FAILURE_CALL = 114
+// 120  | RESUMED_FROM (wide)      | resume          | -            | first LSN after the newest resume; what failed below it is written down
+export const RESUMED_FROM = 120
 // 115  | FAILED_RANGE_COUNT       | resume          | -            | rows of FAILED_RANGES that are valid; a row never changes
 export const FAILED_RANGE_COUNT = 115
 // 116  | FAILED_FROM (wide)       | completers (min)| -            | > DURABLE_LSN; while poisoned, every LSN from here on has failed
@@ -97,6 +99,8 @@ export const DOORBELL = 160
 export const COMMITTER_SLEEPING = 161
 // 162  | COMMITTER_CLIENT         | committer       | -            | its client number, 0 before it started
 export const COMMITTER_CLIENT = 162
+// 164  | COMMITTER_DUTY           | ringers/committer| -           | 1: somebody who does not lead published; whoever frees a slot rings
+export const COMMITTER_DUTY = 164
 // 163  | STOP                     | opener          | -            | 1: internal workers end
 export const STOP = 163
 // 176  | KEEPER_BELL              | anybody         | keeper       | a counter

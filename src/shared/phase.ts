@@ -10,6 +10,7 @@ import {
   HEAD_LSN,
   INDETERMINATE_TO,
   PHASE,
+  RESUMED_FROM,
 } from './layout.ts'
 import type { SharedMemory } from './memory.ts'
 
@@ -33,7 +34,7 @@ export const PHASE_RESUMING = 6
 
 const PHASE_BITS = 4
 const EVERYBODY = 0x7fffffff
-/** Larger than every LSN: nothing has failed. */
+/** Larger than every LSN, as are the numbers just below it: nothing has failed. */
 const NOTHING_FAILED = Number.MAX_SAFE_INTEGER
 
 /** The phase in a phase word. */
@@ -97,12 +98,22 @@ export class Phases {
     return this.wide.load(INDETERMINATE_TO * 4)
   }
 
-  /** Every LSN from here on has failed, unless a later resume ends the range. Before the phase says so. */
+  /**
+   * Every LSN from here on has failed, unless a later resume ends the range. Before the phase says so. A thread that
+   * comes with it only after that resume changes nothing: RESUMED_FROM is stored before FAILED_FROM is cleared, to a
+   * value that no earlier clearing used.
+   */
   lowerFailedFrom(lsn: number): void {
     for (;;) {
       const now = this.wide.load(FAILED_FROM * 4)
-      if (now <= lsn || this.wide.compareExchange(FAILED_FROM * 4, now, lsn) === now) return
+      if (now <= lsn || this.isResumedPast(lsn)) return
+      if (this.wide.compareExchange(FAILED_FROM * 4, now, lsn) === now) return
     }
+  }
+
+  /** Has a resume since written down what failed at this LSN? */
+  isResumedPast(lsn: number): boolean {
+    return lsn < this.wide.load(RESUMED_FROM * 4)
   }
 
   raiseIndeterminateTo(lsn: number): void {
@@ -144,9 +155,10 @@ export class Phases {
     store(this.words, FAILED_RANGE_COUNT, count + 1)
   }
 
-  /** Nothing after the failed range has failed. Only resume, before it opens the log again. */
-  clearFailure(): void {
-    this.wide.store(FAILED_FROM * 4, NOTHING_FAILED)
+  /** Nothing from `nextLsn` on has failed. Only resume, before it opens the log again. */
+  clearFailure(nextLsn: number): void {
+    this.wide.store(RESUMED_FROM * 4, nextLsn)
+    this.wide.store(FAILED_FROM * 4, NOTHING_FAILED - this.failedRangeCount() - 1)
     this.wide.store(INDETERMINATE_TO * 4, 0)
   }
 

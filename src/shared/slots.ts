@@ -26,8 +26,9 @@ import type { SharedMemory } from './memory.ts'
  *  24  | PREVIOUS_SEGMENT  | lock          | (wide)
  *  26  | PREVIOUS_END      | lock          | (wide) offset behind the frame before it
  *
- * State word: frame number (16 low bits) << 14 | owner client << 4 | state. Each step is a compare-exchange on the
- * whole word, so that a step that was meant for another frame or another owner fails.
+ * State word: take-overs (2 low bits) << 30 | frame number (16 low bits) << 14 | owner client << 4 | state. Each step
+ * is a compare-exchange on the whole word, so that a step that was meant for another frame or another owner fails;
+ * the take-overs make the word new also when a client takes over what it left behind itself.
  *
  *     (any) -> STAGED -> WRITING -> SYNCED
  *                 \          \----> FAILED
@@ -71,8 +72,11 @@ export function slotOwner(stateWord: number): number {
   return (stateWord >>> STATE_BITS) & 1023
 }
 
-function stateWordOf(frame: number, client: number, state: number): number {
-  return ((frame & 0xffff) << (STATE_BITS + CLIENT_BITS)) | (client << STATE_BITS) | state
+const FRAME_SHIFT = STATE_BITS + CLIENT_BITS
+const TAKE_OVER_SHIFT = 30
+
+function stateWordOf(frame: number, client: number, state: number, takeOvers: number): number {
+  return (takeOvers << TAKE_OVER_SHIFT) | ((frame & 0xffff) << FRAME_SHIFT) | (client << STATE_BITS) | state
 }
 
 /** What the leader fills in before it stages; one object per leader, reused. */
@@ -141,7 +145,7 @@ export class SlotTable {
     this.wide.store((at + PREVIOUS_OFFSET) * 4, fields.previousOffset)
     this.wide.store((at + PREVIOUS_SEGMENT) * 4, fields.previousSegment)
     this.wide.store((at + PREVIOUS_END) * 4, fields.previousEnd)
-    store(this.words, at + STATE, stateWordOf(frame, client, SLOT_STAGED))
+    store(this.words, at + STATE, stateWordOf(frame, client, SLOT_STAGED, 0))
   }
 
   stateWord(frame: number): number {
@@ -150,12 +154,20 @@ export class SlotTable {
 
   /** Does the slot's state word belong to this frame, or still to one before it? */
   isOfFrame(stateWord: number, frame: number): boolean {
-    return stateWord >>> (STATE_BITS + CLIENT_BITS) === (frame & 0xffff) && slotState(stateWord) !== 0
+    return ((stateWord >>> FRAME_SHIFT) & 0xffff) === (frame & 0xffff) && slotState(stateWord) !== 0
   }
 
   /** One step of the state machine; false when the word is no longer `expected`. */
   changeState(frame: number, expected: number, client: number, state: number): boolean {
-    return compareExchange(this.words, this.at(frame) + STATE, expected, stateWordOf(frame, client, state))
+    const takeOvers = expected >>> TAKE_OVER_SHIFT
+    const next = stateWordOf(frame, client, state, takeOvers)
+    return compareExchange(this.words, this.at(frame) + STATE, expected, next)
+  }
+
+  /** WRITING under a new owner, who writes all of it again. Returns the new state word, or 0 when it is no longer `expected`. */
+  takeOver(frame: number, expected: number, client: number): number {
+    const next = stateWordOf(frame, client, SLOT_WRITING, (expected >>> TAKE_OVER_SHIFT) + 1)
+    return compareExchange(this.words, this.at(frame) + STATE, expected, next) ? next : 0
   }
 
   storeStarted(frame: number, nowMs: number): void {
