@@ -1,6 +1,6 @@
 import { WaitGivenUpError } from '../errors.ts'
 import { PENDING_FLUSH, type PendingEntry, rejectEntry } from './pending.ts'
-import { describe } from './record-input.ts'
+import { checkOptionNames, describe } from './record-input.ts'
 
 /** How long a blocking call may wait. */
 export interface WaitOptions {
@@ -14,11 +14,16 @@ export interface AsyncWaitOptions extends WaitOptions {
   signal?: AbortSignal
 }
 
+const WAIT_OPTIONS: readonly string[] = ['timeoutMs']
+const ASYNC_WAIT_OPTIONS: readonly string[] = ['timeoutMs', 'signal']
+
 type GiveUpCode = 'GROUPWAL_TIMEOUT' | 'GROUPWAL_ABORTED'
 
 /** The instant of the monotonic clock at which a blocking call gives up. */
 export function deadlineOf(options: WaitOptions | undefined, nowMs: () => number): number {
-  const timeoutMs = options?.timeoutMs
+  if (options === undefined) return Number.POSITIVE_INFINITY
+  checkOptionNames(options, WAIT_OPTIONS)
+  const { timeoutMs } = options
   return timeoutMs === undefined ? Number.POSITIVE_INFINITY : nowMs() + checkTimeout(timeoutMs)
 }
 
@@ -52,6 +57,7 @@ export function giveUpLater(
   onGivenUp: (entry: PendingEntry) => void,
 ): void {
   if (options === undefined) return
+  checkOptionNames(options, ASYNC_WAIT_OPTIONS)
   const { signal } = options
   const timeoutMs = options.timeoutMs === undefined ? undefined : checkTimeout(options.timeoutMs)
   const giveUp = (code: GiveUpCode, why: string, cause: unknown): void => {

@@ -4,7 +4,7 @@ import { GRANULE_BYTES, RECORD_HEADER_BYTES } from '../format/record.ts'
 import { MAX_CLIENTS_LIMIT } from '../shared/layout.ts'
 import type { FileSystemModule } from '../storage/file-system.ts'
 import { SYNC_METHODS, type SyncMethod } from '../storage/sync-method.ts'
-import { checkInteger, describe } from './record-input.ts'
+import { checkInteger, checkOptionNames, describe } from './record-input.ts'
 
 /** How a log is opened. All optional; sizes in bytes. */
 export interface OpenOptions {
@@ -81,14 +81,7 @@ export function resolveOptions(directory: string, options: OpenOptions = {}): Re
   if (typeof directory !== 'string' || directory === '') {
     throw new TypeError(`directory must be a path, got ${describe(directory)}`)
   }
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options must be an object, got ${describe(options)}`)
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.includes(name as keyof OpenOptions)) {
-      throw new TypeError(`unknown option ${JSON.stringify(name)}; options are ${NAMES.join(', ')}`)
-    }
-  }
+  checkOptionNames(options, NAMES)
   const segmentBytes = checkInteger('segmentBytes', options.segmentBytes ?? 64 * MIB, 1024 * MIB, MIB)
   if (segmentBytes % (64 * KIB) !== 0) {
     throw new RangeError(`segmentBytes must be a multiple of 65536, got ${segmentBytes}`)

@@ -108,6 +108,17 @@ export function checkInteger(field: string, value: unknown, limit: number, least
   return value
 }
 
+/** Options that nobody knows were misspelt: to pass over them would mean to wait for ever, or to read too much. */
+export function checkOptionNames(options: unknown, names: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options must be an object, got ${describe(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (names.includes(name)) continue
+    throw new TypeError(`unknown option ${JSON.stringify(name)}; options are ${names.join(', ')}`)
+  }
+}
+
 function checkRecordType(value: unknown): number {
   const recordType = checkInteger('recordType', value, 0xffff)
   if (isReservedRecordType(recordType)) {

@@ -1,0 +1,2 @@
+// A second copy of the error classes, as a program has it that bundled groupwal twice.
+export * from '../../src/errors.ts'

@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openLog } from '../../src/index.ts'
+import { Gate } from '../support/gate.ts'
+import { openSmallLog, textsOf } from '../support/small-log.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import lonelyUrl from './lonely.worker.ts?url'
+import openAndLeaveUrl from './open-and-leave.child.ts?url'
+import sequenceUrl from './sequence.worker.ts?url'
+
+test('a pending commit keeps its thread alive until it is settled; an idle producer does not', async () => {
+  const gate = new Gate()
+  const log = await openSmallLog({ fileSystem: gate.fileSystem })
+  gate.shut()
+  const producer = log.connect()
+  producer.append({ payload: 'held' })
+  await gate.untilHeld(1)
+  const pending = new Worker(lonelyUrl, { workerData: { handle: log.handle, does: 'commit' } })
+  const settled = once(pending, 'message')
+  await once(pending, 'online')
+  // Those that have nothing pending end by themselves. Each begins when the one before has ended: so the first
+  // worker, whose commit the disk does not answer, has had all the time to end, too.
+  for (const does of ['connect only', 'commit, then idle']) {
+    if (does === 'commit, then idle') gate.open()
+    const idle = new Worker(lonelyUrl, { workerData: { handle: log.handle, does } })
+    assert.equal(await once(idle, 'exit'), [0], does)
+  }
+  const [result] = await settled
+  assert.ok(result.durable)
+  await log.close()
+})
+
+test('promise commits of a worker settle while the event loop of the host stands still', async () => {
+  const log = await openSmallLog()
+  const done = new Int32Array(new SharedArrayBuffer(4))
+  const worker = new Worker(sequenceUrl, { workerData: { handle: log.handle, done, commitCount: 200 } })
+  await once(worker, 'message')
+  worker.postMessage('go')
+  // Nothing runs in this thread until the worker says that all of its commits are settled.
+  assert.is(Atomics.wait(done, 0, 0, 30_000), 'ok')
+  assert.is(Atomics.load(done, 0), 200)
+  assert.is(log.durableLsn, 200)
+  assert.is(log.stats().recheckRescues, 0)
+  await once(worker, 'exit')
+  await log.close()
+})
+
+test('promise commits of a worker settle while the host waits over a change of segments', async () => {
+  const log = await openSmallLog()
+  const done = new Int32Array(new SharedArrayBuffer(4))
+  const payload = 'p'.repeat(300_000)
+  const worker = new Worker(sequenceUrl, {
+    workerData: { handle: log.handle, done, commitCount: 20, payload },
+  })
+  await once(worker, 'message')
+  worker.postMessage('go')
+  assert.is(Atomics.wait(done, 0, 0, 30_000), 'ok')
+  assert.ok(log.stats().rotations >= 4, `${log.stats().rotations} changes of segments`)
+  await once(worker, 'exit')
+  await log.close()
+})
+
+test('a process that leaves its log open ends by itself, and what it committed is there', async () => {
+  const directory = temporaryDirectory()
+  const child = spawn(process.execPath, [fileURLToPath(openAndLeaveUrl), directory], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  assert.equal(await once(child, 'close'), [0, null])
+  assert.match(output, 'committed 3 of 3')
+  const log = await openLog(directory)
+  assert.equal(textsOf(log), ['sync', 'promise', 'promise of a worker'])
+  await log.close()
+})
+
+test.run()
