@@ -24,6 +24,7 @@ export interface SyncMethodChoice {
  * @param requested from the log's options
  * @param blockBytes the log's block
  * @param directAllowed false where the log's buffers are not aligned
+ * @param nowMicros a clock that only grows
  * @throws GroupWalError GROUPWAL_SYNC_METHOD_UNAVAILABLE when the requested method cannot be had;
  *   GROUPWAL_OPEN_FAILED when the directory cannot be written
  */
@@ -33,12 +34,13 @@ export function chooseSyncMethod(
   requested: SyncMethod | 'auto',
   blockBytes: number,
   directAllowed = true,
+  nowMicros: () => number = () => performance.now() * 1000,
 ): SyncMethodChoice {
   const durable = durableMethods()
   if (requested !== 'auto') checkRequested(requested, durable, directAllowed)
   const candidates =
     requested === 'auto' ? durable.filter((method) => directAllowed || !isDirect(method)) : [requested]
-  const probe = measure(fs, directory, candidates, blockBytes)
+  const probe = measure(fs, directory, candidates, blockBytes, nowMicros)
   if (requested !== 'auto' && probe.refused.has(requested)) {
     throw unavailable(requested, 'the file system refuses it', probe.refused.get(requested))
   }
@@ -54,9 +56,15 @@ export function chooseSyncMethod(
   }
 }
 
-function measure(fs: FileSystem, directory: string, candidates: SyncMethod[], blockBytes: number): SyncProbe {
+function measure(
+  fs: FileSystem,
+  directory: string,
+  candidates: SyncMethod[],
+  blockBytes: number,
+  nowMicros: () => number,
+): SyncProbe {
   try {
-    return measureSyncMethods(fs, directory, candidates, blockBytes)
+    return measureSyncMethods(fs, directory, candidates, blockBytes, nowMicros)
   } catch (error) {
     throw asOpenFailure(directory, error)
   }

@@ -21,23 +21,31 @@ export interface SyncProbe {
   unmeasuredBecause: string | undefined
 }
 
+interface Bench {
+  fs: FileSystem
+  path: string
+  block: Uint8Array
+  nowMicros: () => number
+}
+
 /** Times each method on a file of its own in the directory, which is removed again. */
 export function measureSyncMethods(
   fs: FileSystem,
   directory: string,
   methods: readonly SyncMethod[],
   blockBytes: number,
+  nowMicros: () => number,
 ): SyncProbe {
   const probe: SyncProbe = { leastMicros: {}, refused: new Map(), unmeasuredBecause: undefined }
-  const path = join(directory, probeName(process.pid, Math.trunc(performance.now() * 1000)))
+  const path = join(directory, probeName(process.pid, Math.trunc(nowMicros())))
   const block = allocateAligned(blockBytes)
   try {
     probe.unmeasuredBecause = prepareProbeFile(fs, path, blockBytes)
     const samples = probe.unmeasuredBecause === undefined ? SAMPLES : 0
-    const startedAt = performance.now()
+    const startedAt = nowMicros()
     for (const method of methods) {
-      if ((performance.now() - startedAt) * 1000 > BUDGET_MICROS) break
-      measureOne(fs, path, method, block.bytes, samples, probe)
+      if (nowMicros() - startedAt > BUDGET_MICROS) break
+      measureOne({ fs, path, block: block.bytes, nowMicros }, method, samples, probe)
     }
   } finally {
     removeProbeFile(fs, path)
@@ -64,24 +72,22 @@ function prepareProbeFile(fs: FileSystem, path: string, blockBytes: number): str
 }
 
 function measureOne(
-  fs: FileSystem,
-  path: string,
+  { fs, path, block, nowMicros }: Bench,
   method: SyncMethod,
-  block: Uint8Array,
   sampleCount: number,
   probe: SyncProbe,
 ): void {
   const samples: number[] = []
-  const startedAt = performance.now()
+  const startedAt = nowMicros()
   let fd: number | undefined
   try {
     fd = fs.open(path, openFlags(method), FILE_MODE)
     for (let index = 0; index <= sampleCount && sampleCount > 0; index++) {
-      const before = performance.now()
+      const before = nowMicros()
       writeWhole(fs, fd, block, index * block.length)
       syncWith(fs, method, fd)
-      samples.push((performance.now() - before) * 1000)
-      if ((performance.now() - startedAt) * 1000 > BUDGET_MICROS) break
+      samples.push(nowMicros() - before)
+      if (nowMicros() - startedAt > BUDGET_MICROS) break
     }
   } catch (error) {
     if (!REFUSALS.has(errorCode(error) ?? '')) throw error

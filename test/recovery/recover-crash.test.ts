@@ -1,21 +1,21 @@
 // Stops the machine at each changing call of a recovery, from every state that a log can be left in.
+// EXHAUSTIVE=1 takes every sync method instead of one by chance.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { listSegments } from '../../src/storage/directory.ts'
 import { checkRecovery, crashStates, stopAtEachCall } from '../support/crash-explorer.ts'
-import { LOG_DIRECTORY, modelOptions, openModel, settle } from '../support/model-log.ts'
+import { chooseMethods, LOG_DIRECTORY, modelOptions, openModel, settle } from '../support/model-log.ts'
 import { FAILED_LIVES, LIVES, ModelWorld } from '../support/model-world.ts'
 import { ModelWriter } from '../support/model-writer.ts'
 import { chooseSeed, createRandom } from '../support/random.ts'
 import { loseAll, randomChoice, type SimulatedDisk } from '../support/simulated-disk.ts'
 
 const random = createRandom(chooseSeed('recover-crash'))
-const methods = ['dsync', 'fdatasync'] as const
 
 for (const [name, life] of Object.entries({ ...LIVES, ...FAILED_LIVES })) {
   test(`recovery can stop at any call, what it returns stays: ${name}`, () => {
-    for (const method of methods) {
+    for (const method of chooseMethods(random)) {
       const options = modelOptions(random, { method })
       const world = new ModelWorld(options)
       life(world)

@@ -19,15 +19,20 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const notLinux = process.platform === 'linux' ? undefined : 'needs O_DIRECT'
 
-/** A disk on which a durable block takes so long by each method, as far as a method is told by its calls. */
+/** A disk on which a durable block takes so long by each method, by a clock of its own. */
 class TimedDisk extends SimulatedDisk {
   readonly #micros: Record<SyncMethod, number>
   #flags = 0
+  #nowMicros = 0
 
   constructor(micros: Record<SyncMethod, number>) {
     super()
     this.makeDirectory('/log', 0o700)
     this.#micros = micros
+  }
+
+  choose(): SyncMethodChoice {
+    return chooseSyncMethod(this, '/log', 'auto', 4096, true, () => this.#nowMicros)
   }
 
   override open(path: string, flags: number, mode: number): number {
@@ -36,24 +41,20 @@ class TimedDisk extends SimulatedDisk {
   }
 
   override write(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number {
-    if ((this.#flags & constants.O_DSYNC) !== 0) spin(this.#micros.dsync)
+    if ((this.#flags & constants.O_DSYNC) !== 0) this.#nowMicros += this.#micros.dsync
     return super.write(fd, bytes, offset, length, position)
   }
 
   override dataSync(fd: number): void {
-    spin((this.#flags & constants.O_DIRECT) === 0 ? this.#micros.fdatasync : this.#micros.direct)
+    const isDirectFd = (this.#flags & constants.O_DIRECT) !== 0
+    this.#nowMicros += isDirectFd ? this.#micros.direct : this.#micros.fdatasync
     super.dataSync(fd)
   }
 
   override fullSync(fd: number): void {
-    spin(this.#micros.fsync)
+    this.#nowMicros += this.#micros.fsync
     super.fullSync(fd)
   }
-}
-
-function spin(micros: number): void {
-  const end = performance.now() + micros / 1000
-  while (performance.now() < end);
 }
 
 /** The real file system, on which opening with these flags fails as it does where there is no O_DIRECT. */
@@ -102,7 +103,7 @@ skipUnless(test, notLinux, 'the clearly quickest method is chosen, the first of 
   ]
   for (const [micros, expected] of rows) {
     const disk = new TimedDisk(micros)
-    const choice = chooseSyncMethod(disk, '/log', 'auto', 4096)
+    const choice = disk.choose()
     assert.is(choice.method, expected, choice.reason)
     assert.match(choice.reason, expected)
     assert.equal(choice.warnings, [])
@@ -112,21 +113,20 @@ skipUnless(test, notLinux, 'the clearly quickest method is chosen, the first of 
 })
 
 skipUnless(test, notLinux, 'a slow disk is not measured to the end', () => {
-  const disk = new TimedDisk({ dsync: 70_000, direct: 70_000, fdatasync: 70_000, fsync: 0 })
-  const startedAt = performance.now()
-  const choice = chooseSyncMethod(disk, '/log', 'auto', 4096)
-  assert.is(choice.method, 'dsync')
-  assert.equal(Object.keys(choice.measuredMicros), ['dsync'])
-  assert.ok(performance.now() - startedAt < 1000)
+  const { method, measuredMicros } = new TimedDisk({
+    dsync: 70_000,
+    direct: 70_000,
+    fdatasync: 70_000,
+    fsync: 0,
+  }).choose()
+  assert.is(method, 'dsync')
+  assert.equal(measuredMicros, { dsync: 70_000 })
 })
 
 skipUnless(test, notLinux, 'RAM, or a disk that does not flush, is warned of', () => {
-  const disk = new TimedDisk({ dsync: 0, direct: 0, fdatasync: 0, fsync: 0 })
-  for (let attempt = 0; ; attempt++) {
-    const { warnings } = chooseSyncMethod(disk, '/log', 'auto', 4096)
-    if (warnings.length === 1) return assert.match(warnings[0], 'power cut')
-    assert.ok(attempt < 20, 'no warning')
-  }
+  const { warnings } = new TimedDisk({ dsync: 2, direct: 2, fdatasync: 2, fsync: 2 }).choose()
+  assert.is(warnings.length, 1)
+  assert.match(warnings[0], 'power cut')
 })
 
 skipUnless(test, notLinux, 'without O_DIRECT the buffered methods are left', () => {
@@ -187,16 +187,17 @@ test('an unwritable directory is an error of the open', () => {
 
 test('measuring takes milliseconds and leaves nothing behind', () => {
   const directory = temporaryDirectory()
-  let best: { milliseconds: number; choice: SyncMethodChoice } | undefined
+  const choices: SyncMethodChoice[] = []
+  let milliseconds = Number.POSITIVE_INFINITY
+  // Other work on the machine is not what is measured.
   for (let attempt = 0; attempt < 5; attempt++) {
     const startedAt = performance.now()
-    const choice = chooseSyncMethod(createNodeFileSystem(), directory, 'auto', 4096)
-    const milliseconds = performance.now() - startedAt
-    if (best === undefined || milliseconds < best.milliseconds) best = { milliseconds, choice }
+    choices.push(chooseSyncMethod(createNodeFileSystem(), directory, 'auto', 4096))
+    milliseconds = Math.min(milliseconds, performance.now() - startedAt)
   }
-  console.log(`${best!.milliseconds.toFixed(1)} ms: ${best!.choice.reason}`)
+  console.log(`${milliseconds.toFixed(1)} ms: ${choices.map(({ reason }) => reason).join('\n')}`)
   assert.equal(readdirSync(directory), [])
-  assert.ok(best!.milliseconds < 250)
+  assert.ok(milliseconds < 250)
 })
 
 test.run()

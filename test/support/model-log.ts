@@ -21,6 +21,12 @@ export function modelOptions(random: Random, overrides: Partial<ModelOptions> = 
   }
 }
 
+/** The ways to sync that a test goes through: one by chance, or all with EXHAUSTIVE in the environment. */
+export function chooseMethods(random: Random): ModelOptions['method'][] {
+  const methods: ModelOptions['method'][] = ['dsync', 'fdatasync']
+  return process.env.EXHAUSTIVE === undefined ? [methods[random.int(2)]!] : methods
+}
+
 // Recovery is over before it begins anew, so all of them share their buffers: thousands are run.
 const buffers = new Map<number, Uint8Array>()
 

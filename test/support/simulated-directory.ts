@@ -1,3 +1,5 @@
+import { basename, dirname } from 'node:path'
+import { failure } from './simulated-faults.ts'
 import type { CrashChoice } from './simulated-file.ts'
 
 /** A change of names that is not durable yet. */
@@ -69,5 +71,65 @@ export class SimulatedDirectory {
   #do(touches: (string | number)[], apply: (entries: Map<string, number>) => void): void {
     apply(this.entries)
     this.#pending.push({ touches, apply })
+  }
+}
+
+/** All directories of a disk, by path. */
+export class SimulatedTree {
+  readonly #directories: Map<string, SimulatedDirectory>
+
+  private constructor(directories: Map<string, SimulatedDirectory>) {
+    this.#directories = directories
+  }
+
+  static empty(): SimulatedTree {
+    return new SimulatedTree(new Map([['/', SimulatedDirectory.empty()]]))
+  }
+
+  copy(): SimulatedTree {
+    const copies = new Map<string, SimulatedDirectory>()
+    for (const [path, directory] of this.#directories) copies.set(path, directory.copy())
+    return new SimulatedTree(copies)
+  }
+
+  /** The tree after a power cut. A folder whose own name is lost is lost with its content. */
+  afterPowerCut(choice: CrashChoice): SimulatedTree {
+    const after = new Map<string, SimulatedDirectory>()
+    for (const [path, directory] of this.#directories) {
+      const parent = after.get(dirname(path))
+      if (path === '/' || parent?.entries.has(basename(path)) === true) {
+        after.set(path, directory.afterPowerCut(choice))
+      }
+    }
+    return new SimulatedTree(after)
+  }
+
+  get(path: string): SimulatedDirectory {
+    const directory = this.#directories.get(path)
+    if (directory !== undefined) return directory
+    const isFile = this.#directories.get(dirname(path))?.entries.has(basename(path)) === true
+    throw failure(isFile ? 'ENOTDIR' : 'ENOENT', path)
+  }
+
+  /** The directory that holds the last part of the path. */
+  parentOf(path: string): SimulatedDirectory {
+    return this.get(dirname(path))
+  }
+
+  add(path: string, id: number): void {
+    this.parentOf(path).link(basename(path), id)
+    this.#directories.set(path, SimulatedDirectory.empty())
+  }
+
+  /** The files that have a name. */
+  *fileIds(): IterableIterator<number> {
+    for (const { entries } of this.#directories.values()) yield* entries.values()
+  }
+
+  nameOf(id: number): string {
+    for (const { entries } of this.#directories.values()) {
+      for (const [name, file] of entries) if (file === id) return name
+    }
+    return `removed file ${id}`
   }
 }

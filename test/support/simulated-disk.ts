@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { FileSystem } from '../../src/storage/file-system.ts'
-import { SimulatedDirectory } from './simulated-directory.ts'
+import { SimulatedTree } from './simulated-directory.ts'
 import { type Fault, FaultPlan, failure, SimulatedCrash } from './simulated-faults.ts'
 import { type CrashChoice, loseAll, SECTOR_BYTES, SimulatedFile } from './simulated-file.ts'
 
@@ -36,7 +36,7 @@ export class SimulatedDisk implements FileSystem {
   trace: string[] | undefined
   #isDead = false
   #files: Map<number, SimulatedFile> = new Map()
-  #directories: Map<string, SimulatedDirectory> = new Map([['/', SimulatedDirectory.empty()]])
+  #tree: SimulatedTree = SimulatedTree.empty()
   #open: Map<number, OpenFile> = new Map()
   #nextFile = 1
   #nextFd = 3
@@ -47,8 +47,7 @@ export class SimulatedDisk implements FileSystem {
   fork(): SimulatedDisk {
     const fork = new SimulatedDisk()
     fork.#files = new Map(this.#files)
-    fork.#directories = new Map()
-    for (const [path, directory] of this.#directories) fork.#directories.set(path, directory.copy())
+    fork.#tree = this.#tree.copy()
     fork.#nextFile = this.#nextFile
     this.#owner = {}
     return fork
@@ -58,20 +57,13 @@ export class SimulatedDisk implements FileSystem {
   powerCut(choice: CrashChoice): SimulatedDisk {
     const after = new SimulatedDisk()
     after.#nextFile = this.#nextFile
-    after.#directories = new Map()
-    for (const [path, directory] of this.#directories) {
-      // A folder whose own name is lost is lost with its content.
-      const parent = after.#directories.get(dirname(path))
-      if (path !== '/' && parent?.entries.has(basename(path)) !== true) continue
-      const kept = directory.afterPowerCut(choice)
-      after.#directories.set(path, kept)
-      for (const id of kept.entries.values()) {
-        const file = this.#files.get(id)
-        if (file === undefined || after.#files.has(id)) continue
-        const copy = file.afterPowerCut(after.#owner, choice)
-        copy.linkCount = 1
-        after.#files.set(id, copy)
-      }
+    after.#tree = this.#tree.afterPowerCut(choice)
+    for (const id of after.#tree.fileIds()) {
+      const file = this.#files.get(id)
+      if (file === undefined || after.#files.has(id)) continue
+      const copy = file.afterPowerCut(after.#owner, choice)
+      copy.linkCount = 1
+      after.#files.set(id, copy)
     }
     return after
   }
@@ -87,7 +79,7 @@ export class SimulatedDisk implements FileSystem {
   }
 
   open(path: string, flags: number, _mode: number): number {
-    const directory = this.#directoryOf(path)
+    const directory = this.#tree.parentOf(path)
     const name = basename(path)
     let id = directory.entries.get(name)
     const creates = (flags & constants.O_CREAT) !== 0 && id === undefined
@@ -137,7 +129,7 @@ export class SimulatedDisk implements FileSystem {
     const isSynced = (flags & constants.O_DSYNC) !== 0
     return this.#change(
       'write',
-      () => `write ${this.#nameOf(file)} at ${position}, ${length} bytes`,
+      () => `write ${this.#tree.nameOf(file)} at ${position}, ${length} bytes`,
       () => {
         this.#writable(file).write(bytes.subarray(offset, offset + count), position)
         return count
@@ -175,7 +167,7 @@ export class SimulatedDisk implements FileSystem {
     const { file } = this.#fd(fd)
     this.#change(
       'truncate',
-      () => `truncate ${this.#nameOf(file)} to ${length}`,
+      () => `truncate ${this.#tree.nameOf(file)} to ${length}`,
       () => this.#writable(file).truncate(length),
     )
   }
@@ -191,7 +183,7 @@ export class SimulatedDisk implements FileSystem {
   }
 
   rename(from: string, to: string): void {
-    const directory = this.#directoryOf(from)
+    const directory = this.#tree.parentOf(from)
     if (dirname(from) !== dirname(to)) throw failure('EXDEV', to)
     if (!directory.entries.has(basename(from))) throw failure('ENOENT', from)
     this.#change(
@@ -206,7 +198,7 @@ export class SimulatedDisk implements FileSystem {
   }
 
   unlink(path: string): void {
-    const directory = this.#directoryOf(path)
+    const directory = this.#tree.parentOf(path)
     const file = directory.entries.get(basename(path))
     if (file === undefined) throw failure('ENOENT', path)
     this.#change(
@@ -221,24 +213,20 @@ export class SimulatedDisk implements FileSystem {
 
   list(directory: string): string[] {
     this.#passFaults('list')
-    return [...this.#directory(directory).entries.keys()]
+    return [...this.#tree.get(directory).entries.keys()]
   }
 
   makeDirectory(path: string, _mode: number): void {
-    const parent = this.#directoryOf(path)
-    if (parent.entries.has(basename(path))) throw failure('EEXIST', path)
+    if (this.#tree.parentOf(path).entries.has(basename(path))) throw failure('EEXIST', path)
     this.#change(
       'makeDirectory',
       () => `mkdir ${path}`,
-      () => {
-        parent.link(basename(path), this.#nextFile++)
-        this.#directories.set(path, SimulatedDirectory.empty())
-      },
+      () => this.#tree.add(path, this.#nextFile++),
     )
   }
 
   syncDirectory(path: string): void {
-    const directory = this.#directory(path)
+    const directory = this.#tree.get(path)
     this.#change(
       'syncDirectory',
       () => `sync ${path}`,
@@ -251,7 +239,7 @@ export class SimulatedDisk implements FileSystem {
   #syncFile(method: keyof FileSystem, file: number): void {
     this.#change(
       method,
-      () => `${method} ${this.#nameOf(file)}`,
+      () => `${method} ${this.#tree.nameOf(file)}`,
       undefined,
       (fault) => {
         this.#writable(file).failSync(fault.written ?? loseAll)
@@ -310,23 +298,5 @@ export class SimulatedDisk implements FileSystem {
     const copy = file.copyFor(this.#owner)
     this.#files.set(id, copy)
     return copy
-  }
-
-  #directory(path: string): SimulatedDirectory {
-    const directory = this.#directories.get(path)
-    if (directory !== undefined) return directory
-    const isFile = this.#directories.get(dirname(path))?.entries.has(basename(path)) === true
-    throw failure(isFile ? 'ENOTDIR' : 'ENOENT', path)
-  }
-
-  #directoryOf(path: string): SimulatedDirectory {
-    return this.#directory(dirname(path))
-  }
-
-  #nameOf(id: number): string {
-    for (const { entries } of this.#directories.values()) {
-      for (const [name, file] of entries) if (file === id) return name
-    }
-    return `removed file ${id}`
   }
 }
