@@ -7,8 +7,9 @@ import type { FileSystem } from './file-system.ts'
 import { openFlags, type SyncMethod, syncWith } from './sync-method.ts'
 import { writeWhole } from './whole-io.ts'
 
-const SAMPLES = 5
-/** After this time the methods not yet tried are left out; each costs at least one write. */
+/** How often each method is tried. */
+const ROUNDS = 6
+/** After this time what was not tried yet is left out. */
 const BUDGET_MICROS = 60_000
 /** How a file system says that it has no O_DIRECT or O_DSYNC. */
 const REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
@@ -21,11 +22,12 @@ export interface SyncProbe {
   unmeasuredBecause: string | undefined
 }
 
-interface Bench {
-  fs: FileSystem
-  path: string
-  block: Uint8Array
-  nowMicros: () => number
+/** A method that is being tried, with a file descriptor and blocks of its own. */
+interface Trial {
+  method: SyncMethod
+  fd: number
+  offset: number
+  samples: number[]
 }
 
 /** Times each method on a file of its own in the directory, which is removed again. */
@@ -39,26 +41,67 @@ export function measureSyncMethods(
   const probe: SyncProbe = { leastMicros: {}, refused: new Map(), unmeasuredBecause: undefined }
   const path = join(directory, probeName(process.pid, Math.trunc(nowMicros())))
   const block = allocateAligned(blockBytes)
+  const trials: Trial[] = []
   try {
-    probe.unmeasuredBecause = prepareProbeFile(fs, path, blockBytes)
-    const samples = probe.unmeasuredBecause === undefined ? SAMPLES : 0
-    const startedAt = nowMicros()
-    for (const method of methods) {
-      if (nowMicros() - startedAt > BUDGET_MICROS) break
-      measureOne({ fs, path, block: block.bytes, nowMicros }, method, samples, probe)
+    probe.unmeasuredBecause = prepareProbeFile(fs, path, methods.length * ROUNDS * blockBytes)
+    for (const [index, method] of methods.entries()) {
+      const offset = index * ROUNDS * blockBytes
+      attempt(probe, method, () =>
+        trials.push({ method, fd: fs.open(path, openFlags(method), FILE_MODE), offset, samples: [] }),
+      )
     }
+    if (probe.unmeasuredBecause === undefined) runTrials(fs, trials, block.bytes, probe, nowMicros)
   } finally {
+    for (const { fd } of trials) fs.close(fd)
     removeProbeFile(fs, path)
+  }
+  for (const { method, samples } of trials) {
+    if (samples.length === 0 || probe.refused.has(method)) continue
+    // The first one warms up, unless it is the only one. The least of the others tells the method from whatever else
+    // the disk is busy with; a median of so few does not.
+    probe.leastMicros[method] = Math.min(...(samples.length > 1 ? samples.slice(1) : samples))
   }
   return probe
 }
 
+/** In turns, so that a moment in which the disk is busy does not fall upon one method alone. */
+function runTrials(
+  fs: FileSystem,
+  trials: readonly Trial[],
+  block: Uint8Array,
+  probe: SyncProbe,
+  nowMicros: () => number,
+): void {
+  const startedAt = nowMicros()
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { method, fd, offset, samples } of trials) {
+      if (probe.refused.has(method)) continue
+      const before = nowMicros()
+      if (before - startedAt > BUDGET_MICROS) return
+      attempt(probe, method, () => {
+        writeWhole(fs, fd, block, offset + round * block.length)
+        syncWith(fs, method, fd)
+        samples.push(nowMicros() - before)
+      })
+    }
+  }
+}
+
+function attempt(probe: SyncProbe, method: SyncMethod, run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    if (!REFUSALS.has(errorCode(error) ?? '')) throw error
+    probe.refused.set(method, error)
+  }
+}
+
 /** Returns why nothing can be written, if so. */
-function prepareProbeFile(fs: FileSystem, path: string, blockBytes: number): string | undefined {
+function prepareProbeFile(fs: FileSystem, path: string, bytes: number): string | undefined {
   const fd = fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, FILE_MODE)
   try {
     // Blocks that exist already, as in a segment: growing a file costs twice as much.
-    writeWhole(fs, fd, new Uint8Array((SAMPLES + 1) * blockBytes), 0)
+    writeWhole(fs, fd, new Uint8Array(bytes), 0)
     fs.fullSync(fd)
     return undefined
   } catch (error) {
@@ -69,39 +112,6 @@ function prepareProbeFile(fs: FileSystem, path: string, blockBytes: number): str
   } finally {
     fs.close(fd)
   }
-}
-
-function measureOne(
-  { fs, path, block, nowMicros }: Bench,
-  method: SyncMethod,
-  sampleCount: number,
-  probe: SyncProbe,
-): void {
-  const samples: number[] = []
-  const startedAt = nowMicros()
-  let fd: number | undefined
-  try {
-    fd = fs.open(path, openFlags(method), FILE_MODE)
-    for (let index = 0; index <= sampleCount && sampleCount > 0; index++) {
-      const before = nowMicros()
-      writeWhole(fs, fd, block, index * block.length)
-      syncWith(fs, method, fd)
-      samples.push(nowMicros() - before)
-      if (nowMicros() - startedAt > BUDGET_MICROS) break
-    }
-  } catch (error) {
-    if (!REFUSALS.has(errorCode(error) ?? '')) throw error
-    probe.refused.set(method, error)
-    return
-  } finally {
-    if (fd !== undefined) fs.close(fd)
-  }
-  if (samples.length === 0) return
-  // The first one warms up, unless it is the only one. The least of the others tells the method from whatever else the
-  // disk is busy with; a median of so few does not.
-  const counted = samples.length > 1 ? samples.slice(1) : samples
-  counted.sort((a, b) => a - b)
-  probe.leastMicros[method] = counted[0]!
 }
 
 function removeProbeFile(fs: FileSystem, path: string): void {

@@ -229,6 +229,16 @@ test('a header of a void segment may be damaged', () => {
   assert.not(stopped.list(LOG_DIRECTORY).includes(segmentName(2)))
 })
 
+test('a segment file whose header names another number is a spare', () => {
+  const world = new ModelWorld(options)
+  const writer = world.open()
+  writer.commit([1])
+  writer.prepareAhead()
+  world.disk.rename(pathOf(2), pathOf(9))
+  openAndSettle(world.disk, options, world.ledger)
+  assert.not(world.disk.list(LOG_DIRECTORY).includes(segmentName(9)))
+})
+
 test('an end of the LSNs is an error, not a wrap', () => {
   const disk = new ModelWorld(options).disk
   openModel(disk, options, { firstLsn: Number.MAX_SAFE_INTEGER - 4 })

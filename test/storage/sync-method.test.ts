@@ -22,7 +22,7 @@ const notLinux = process.platform === 'linux' ? undefined : 'needs O_DIRECT'
 /** A disk on which a durable block takes so long by each method, by a clock of its own. */
 class TimedDisk extends SimulatedDisk {
   readonly #micros: Record<SyncMethod, number>
-  #flags = 0
+  readonly #flags: Map<number, number> = new Map()
   #nowMicros = 0
 
   constructor(micros: Record<SyncMethod, number>) {
@@ -36,24 +36,28 @@ class TimedDisk extends SimulatedDisk {
   }
 
   override open(path: string, flags: number, mode: number): number {
-    this.#flags = flags
-    return super.open(path, flags, mode)
+    const fd = super.open(path, flags, mode)
+    this.#flags.set(fd, flags)
+    return fd
   }
 
   override write(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number {
-    if ((this.#flags & constants.O_DSYNC) !== 0) this.#nowMicros += this.#micros.dsync
+    if (this.#has(fd, constants.O_DSYNC)) this.#nowMicros += this.#micros.dsync
     return super.write(fd, bytes, offset, length, position)
   }
 
   override dataSync(fd: number): void {
-    const isDirectFd = (this.#flags & constants.O_DIRECT) !== 0
-    this.#nowMicros += isDirectFd ? this.#micros.direct : this.#micros.fdatasync
+    this.#nowMicros += this.#has(fd, constants.O_DIRECT) ? this.#micros.direct : this.#micros.fdatasync
     super.dataSync(fd)
   }
 
   override fullSync(fd: number): void {
     this.#nowMicros += this.#micros.fsync
     super.fullSync(fd)
+  }
+
+  #has(fd: number, flag: number): boolean {
+    return (this.#flags.get(fd)! & flag) !== 0
   }
 }
 
