@@ -129,25 +129,25 @@ export const CLIENTS_USED = 192
 export const STATS = 208
 export const STATS_COUNT = 24
 /** One bit per client: it waits, by Atomics.waitAsync, to be woken. 32 words: 1,024 clients. */
-export const ASYNC_MASK = STATS + STATS_COUNT * 2
+export const ASYNC_MASK: number = STATS + STATS_COUNT * 2
 export const ASYNC_MASK_WORDS = 32
 /** Rows of three wide words: first failed LSN, last indeterminate LSN, last failed LSN. */
-export const FAILED_RANGES = ASYNC_MASK + ASYNC_MASK_WORDS
+export const FAILED_RANGES: number = ASYNC_MASK + ASYNC_MASK_WORDS
 export const FAILED_RANGES_LIMIT = 64
 /**
  * Wake words, one line each: the followers of frame n, and those who expect to be in it, wait on number n mod WAKES.
  * A counter; changed by completers. More words than frames in flight and in preparation, so that no two share one.
  */
-export const WAKES = FAILED_RANGES + FAILED_RANGES_LIMIT * 6
+export const WAKES: number = FAILED_RANGES + FAILED_RANGES_LIMIT * 6
 export const WAKES_COUNT = 16
 /** Staging-slot lines, see slots.ts. */
-export const SLOTS = WAKES + WAKES_COUNT * LINE_WORDS
-export const SLOT_WORDS = 2 * LINE_WORDS
+export const SLOTS: number = WAKES + WAKES_COUNT * LINE_WORDS
+export const SLOT_WORDS: number = 2 * LINE_WORDS
 export const SLOTS_LIMIT = 8
 /** Client lines, see clients.ts. Client numbers begin with 1. */
-export const CLIENTS = SLOTS + SLOTS_LIMIT * SLOT_WORDS
-export const CLIENT_WORDS = 2 * LINE_WORDS
-export const MAX_CLIENTS_LIMIT = ASYNC_MASK_WORDS * 32 - 1
+export const CLIENTS: number = SLOTS + SLOTS_LIMIT * SLOT_WORDS
+export const CLIENT_WORDS: number = 2 * LINE_WORDS
+export const MAX_CLIENTS_LIMIT: number = ASYNC_MASK_WORDS * 32 - 1
 
 export const LAYOUT_MAGIC = 0x47574c31
 export const LAYOUT_VERSION = 1
