@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import builtUrl from '../../workers/pool-entry.ts?url'
-import { ENTRY_MARK } from './pool-worker.ts'
+
+/** Stands in workers/pool-entry.ts. */
+const ENTRY_MARK = 'groupwal pool entry 1'
 
 let path: string | undefined
 

@@ -38,10 +38,8 @@ export const RETIRE = 0
 /** How many workers have given back their producers. */
 export const ACKS = 1
 
-/** Tells a file of ours from one that happens to have its name. */
-export const ENTRY_MARK = 'groupwal pool entry, layout 1'
-
 type Handler = (task: unknown) => unknown
+type Exports = Record<string, unknown>
 
 /**
  * What a worker of a pool does before the application's file is loaded, and around each of its tasks. Resolves with
@@ -53,14 +51,13 @@ export async function startPoolWorker(): Promise<(task: PoolTask) => Promise<unk
   restoreWorkerData(user)
   const membership = joinPool(handle)
   leaveWhenRetired(membership, control)
-  const handlers = new Map<string, Promise<Handler>>()
-  const load = (file: string, exported: string): Promise<Handler> => {
-    const key = `${exported} ${file}`
-    const handler = handlers.get(key) ?? loadHandler(file, exported)
-    handlers.set(key, handler)
-    return handler
+  const modules = new Map<string, Promise<Exports>>()
+  const load = (file: string): Promise<Exports> => {
+    const loading = modules.get(file) ?? import(pathToFileURL(resolve(file)).href)
+    modules.set(file, loading)
+    return loading
   }
-  const startFailure = await load(filename, name).then(
+  const startFailure = await load(filename).then(
     () => undefined,
     (error: unknown) => ({ error: flattenError(error) }),
   )
@@ -71,7 +68,9 @@ export async function startPoolWorker(): Promise<(task: PoolTask) => Promise<unk
     // The answer may come before the message: so it tells the same.
     if (startFailure !== undefined) throw report
     try {
-      return await (await load(file, exported))(task)
+      const handler = await findHandler(await load(file), exported)
+      if (handler === undefined) throw new TypeError(`${file} exports no function named ${exported}`)
+      return await handler(task)
     } catch (error) {
       throw flattenError(error)
     }
@@ -103,14 +102,14 @@ function leaveWhenRetired(membership: PoolMembership, control: Words): void {
   else void retired.then(leave)
 }
 
-/** Finds the function that piscina would: the module itself, its default export, or the one that is named. */
-async function loadHandler(filename: string, name: string): Promise<Handler> {
-  const exports: Record<string, unknown> = await import(pathToFileURL(resolve(filename)).href)
-  const cjs = exports.default as Record<string, unknown> | undefined
+/** The function that piscina would take: the module itself, its default export, or the one that is named. */
+async function findHandler(exports: Exports, name: string): Promise<Handler | undefined> {
+  const cjs = exports.default as Exports | undefined
   const candidates = name === 'default' ? [cjs, cjs?.default] : [exports[name], cjs?.[name], cjs]
   for (const candidate of candidates) {
+    // An export may be a promise of the function.
     const handler = await candidate
     if (typeof handler === 'function') return handler as Handler
   }
-  throw new TypeError(`${filename} exports no function named ${name}`)
+  return undefined
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -67,20 +67,25 @@ test('a failure to start is known without any run, and does not end the host', (
     await startFailureOf(pool.run(undefined))
   }))
 
-test('a missing file, and one that exports no such function', async () => {
-  const directory = temporaryDirectory()
-  const empty = join(directory, 'empty.mjs')
-  writeFileSync(empty, 'export const value = 1')
-  for (const [filename, message] of [
-    [join(directory, 'missing.js'), /missing\.js/],
-    [empty, /empty\.mjs exports no function named default/],
-  ] as const) {
-    await withPool({ filename, maxThreads: 1 }, async (pool) => {
-      assert.match((await startFailureOf(pool.run(1))).message, message)
-      assert.match((await startFailureOf(pool.run(2))).message, message)
-    })
-  }
-  rmSync(directory, { recursive: true })
+test('a missing file', async () => {
+  const filename = join(temporaryDirectory(), 'missing.js')
+  await withPool({ filename, maxThreads: 1 }, async (pool) => {
+    assert.match((await startFailureOf(pool.run(1))).message, /missing\.js/)
+    assert.match((await startFailureOf(pool.run(2))).message, /missing\.js/)
+  })
+})
+
+test('a function that is not there rejects only the runs that name it', async () => {
+  const filename = join(temporaryDirectory(), 'named.mjs')
+  writeFileSync(filename, 'export const double = (number) => 2 * number; export const value = 1')
+  await withPool({ filename, maxThreads: 1 }, async (pool) => {
+    for (const name of ['default', 'value', 'none']) {
+      const error = await pool.run(1, { name }).catch((thrown: unknown) => thrown)
+      assert.instance(error, TypeError)
+      assert.match((error as Error).message, `named.mjs exports no function named ${name}`)
+    }
+    assert.is(await pool.run(4, { name: 'double' }), 8)
+  })
 })
 
 test('a replacement that fails to start rejects what waits for it', () =>
