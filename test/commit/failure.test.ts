@@ -1,3 +1,4 @@
+// @timeout 120
 import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -290,14 +291,18 @@ test('a follower of a failed batch never returns durable, however late it wakes'
   const { log, faults, producers } = await openFaulty({}, 1)
   const traps = new StepTraps()
   const follower = await ScriptedProducer.start(log, { traps })
+  // Stopped on its way back from a wait that nobody ended yet, or from the one that the failure itself ends.
   for (const isLate of [false, true]) {
     const hold = faults.hold('sync-frame')
     const written = producers[0].commitSync('written')
     await hold.reached()
     const followed = follower.commitSync('followed')
     await eventually('it is published', () => log.stats().pendingRecords === 2)
-    // It is stopped where it returns from its wait, before it looks at anything.
-    traps.arm(isLate ? 1 : 0, 'hold', 'woken')
+    let isEnded = false
+    void followed.then(() => {
+      isEnded = true
+    })
+    traps.arm(1, 'hold', isLate ? 'timedOut' : 'woken')
     if (isLate) await eventually('the follower is stopped', () => traps.isHeld)
     hold.release({ code: 'EIO' })
     checkFailure(errorOf(await written), 'indeterminate', 'EIO')
@@ -305,6 +310,7 @@ test('a follower of a failed batch never returns durable, however late it wakes'
     for (let index = 0; index < 5; index++) {
       assert.is((await producers[0].commitSync('later')).error, undefined)
     }
+    await eventually('the follower is stopped, or was not waiting', () => traps.isHeld || isEnded)
     traps.release()
     checkFailure(errorOf(await followed), 'not-written', undefined)
   }
@@ -320,7 +326,7 @@ test('a follower of a durable batch returns durable, however late it wakes after
     const written = producers[0].commitSync('written')
     await hold.reached()
     // Stopped in its wait, its record already published: the leader's next batch takes it along.
-    traps.arm(1, 'hold', 'woken')
+    traps.arm(1, 'hold', 'timedOut')
     const followed = follower.commitSync('followed')
     await eventually('the follower is stopped', () => traps.isHeld)
     hold.release()

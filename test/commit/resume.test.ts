@@ -1,3 +1,4 @@
+// @timeout 120
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'

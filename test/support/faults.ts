@@ -4,6 +4,7 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { FileSystemModule } from '../../src/storage/file-system.ts'
 import { eventually } from './eventually.ts'
+import type { StepTraps } from './step-traps.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 
 /** Calls of the file system, told apart by what is written, or was last written to the fd that is synced. */
@@ -56,7 +57,8 @@ export class Faults {
   readonly #words: Int32Array
   readonly #fifo: string
 
-  constructor() {
+  /** With traps upon the steps of one internal worker, if wanted (but not on its 64-bit operations). */
+  constructor(trapped?: { worker: 'committer' | 'segment-keeper'; traps: StepTraps }) {
     const control = new SharedArrayBuffer(OPERATIONS.length * OPERATION_WORDS * 4)
     this.#words = new Int32Array(control)
     this.#fifo = join(temporaryDirectory(), 'fifo')
@@ -72,6 +74,8 @@ export class Faults {
         ruleWords: RULE_WORDS,
         fields: FIELDS,
         fifo: this.#fifo,
+        traps: trapped?.traps.data,
+        trapped: `groupwal-${trapped?.worker}.cjs`,
       },
     }
   }

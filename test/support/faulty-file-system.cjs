@@ -20,7 +20,13 @@ const RESULT_SHORT = 3
 const FRAME_MAGIC = [0x47, 0x57, 0x46, 0x52]
 const HEADER_MAGIC = [0x47, 0x57, 0x53, 0x47]
 
-exports.createFileSystem = (base, data) => new FaultyFileSystem(base, data)
+exports.createFileSystem = (base, data) => {
+  // The thread's own entry file stands on the stack; internal workers have names of their own.
+  if (data.traps !== undefined && new Error().stack.includes(data.trapped)) {
+    require(data.traps.module).installTraps(data.traps)
+  }
+  return new FaultyFileSystem(base, data)
+}
 
 class FaultyFileSystem {
   constructor(base, data) {

@@ -1,11 +1,11 @@
 import { type ResourceLimits, Worker } from 'node:worker_threads'
 import type { BatchResult, CommitResult, Log, LogHandle } from '../../src/index.ts'
 import workerUrl from './scripted-producer.worker.ts?url'
-import type { StepTraps } from './step-traps.ts'
+import type { StepTraps, TrapData } from './step-traps.ts'
 
 export interface ScriptedWorkerData {
   handle: LogHandle
-  traps: SharedArrayBuffer | undefined
+  traps: TrapData | undefined
 }
 
 export interface ScriptedCall {
@@ -80,7 +80,7 @@ export class ScriptedProducer {
   /** Resolves when it is connected. */
   static async start(log: Log, options: ScriptedOptions = {}): Promise<ScriptedProducer> {
     const { traps, ...workerOptions } = options
-    const workerData: ScriptedWorkerData = { handle: log.handle, traps: traps?.control }
+    const workerData: ScriptedWorkerData = { handle: log.handle, traps: traps?.data }
     const producer = new ScriptedProducer(new Worker(workerUrl, { ...workerOptions, workerData }))
     const { error } = await producer.get('durableLsn')
     if (error !== undefined) throw new Error(`could not connect: ${error.message}`)
