@@ -1,6 +1,8 @@
+import { isAbsolute } from 'node:path'
 import { isSharedArrayBuffer, isUint8Array } from 'node:util/types'
 import { GroupWalError } from '../errors.ts'
-import { LAYOUT_MAGIC, LAYOUT_VERSION } from '../shared/layout.ts'
+import { LOG_ID_BYTES } from '../format/segment-header.ts'
+import { LAYOUT_MAGIC, LAYOUT_VERSION, readLayout } from '../shared/layout.ts'
 import { SharedMemory, type SharedRegion } from '../shared/memory.ts'
 import type { FileSystemModule } from '../storage/file-system.ts'
 import { SYNC_METHODS, type SyncMethod } from '../storage/sync-method.ts'
@@ -20,6 +22,9 @@ export interface LogHandle {
   readonly sealIdleMs: number
   readonly fileSystem: FileSystemModule | undefined
 }
+
+/** Where a region's configuration stands. */
+const CONFIGURATION_WORDS = 16
 
 /** One thread's views by handle: connecting again in the same thread costs no second set. */
 const attached = new WeakMap<object, SharedMemory>()
@@ -48,20 +53,48 @@ export function attachHandle(handle: unknown): SharedMemory {
   const buffer = isSharedArrayBuffer(region) ? region : region?.buffer
   if (region === undefined || !isSharedArrayBuffer(buffer))
     throw invalid('its shared memory is missing or detached')
-  if (!isUint8Array(candidate.logId) || !SYNC_METHODS.includes(candidate.syncMethod as SyncMethod)) {
-    throw invalid('its fields are damaged')
-  }
+  if (!hasSoundFields(candidate)) throw invalid('its fields are damaged')
   const known = attached.get(region)
   if (known !== undefined) return known
-  const words = new Int32Array(buffer, 0, 16)
-  if (words[0] !== LAYOUT_MAGIC || words[1] !== LAYOUT_VERSION) {
-    throw invalid('it comes from another version of groupwal; all threads must load the same version')
-  }
-  const memory = SharedMemory.attach(region)
+  checkMemory(buffer)
+  const memory = attachRegion(region)
   attached.set(region, memory)
   return memory
 }
 
-function invalid(why: string): GroupWalError {
-  return new GroupWalError('GROUPWAL_INVALID_HANDLE', `not a usable handle: ${why}`)
+function hasSoundFields(handle: Partial<LogHandle>): boolean {
+  const { directory, logId, syncMethod, maxOutstandingRecords, sealIdleMs, fileSystem } = handle
+  return (
+    typeof directory === 'string' &&
+    isAbsolute(directory) &&
+    isUint8Array(logId) &&
+    logId.length === LOG_ID_BYTES &&
+    SYNC_METHODS.includes(syncMethod as SyncMethod) &&
+    Number.isSafeInteger(maxOutstandingRecords) &&
+    maxOutstandingRecords! > 0 &&
+    Number.isSafeInteger(sealIdleMs) &&
+    sealIdleMs! >= 0 &&
+    (fileSystem === undefined || typeof fileSystem?.module === 'string')
+  )
+}
+
+function checkMemory(buffer: SharedArrayBuffer): void {
+  if (buffer.byteLength < CONFIGURATION_WORDS * 4) throw invalid('its shared memory is damaged')
+  const words = new Int32Array(buffer, 0, CONFIGURATION_WORDS)
+  if (words[0] !== LAYOUT_MAGIC || words[1] !== LAYOUT_VERSION) {
+    throw invalid('it comes from another version of groupwal; all threads must load the same version')
+  }
+  if (readLayout(words).totalBytes !== buffer.byteLength) throw invalid('its shared memory is damaged')
+}
+
+function attachRegion(region: SharedRegion): SharedMemory {
+  try {
+    return SharedMemory.attach(region)
+  } catch (error) {
+    throw invalid('its shared memory cannot be used', error)
+  }
+}
+
+function invalid(why: string, cause?: unknown): GroupWalError {
+  return new GroupWalError('GROUPWAL_INVALID_HANDLE', `not a usable handle: ${why}`, { cause })
 }

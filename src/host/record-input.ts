@@ -140,9 +140,10 @@ function isWellFormed(text: string): boolean {
   return (text as unknown as { isWellFormed(): boolean }).isWellFormed()
 }
 
+/** Its buffer was given away, or is too short for this view by now. Both make its methods throw. */
 function isDetached(bytes: Uint8Array): boolean {
   try {
-    new Uint8Array(bytes.buffer)
+    Uint8Array.prototype.indexOf.call(bytes, 0)
     return false
   } catch {
     return true
