@@ -1,4 +1,5 @@
 import { GroupWalError } from '../errors.ts'
+import { nextSegmentSequence } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { type LsnRange, SegmentBuilder, type SegmentCut, type SegmentSpec } from '../storage/segment-file.ts'
 import { fileOf, type LogFiles, type SegmentOpener } from './log-files.ts'
@@ -28,7 +29,7 @@ export function startNewSegment(
   const nextLsn = nextLsnAfter(files, tail, salvaged)
   const { cut, gapFirst } = chooseCut(tail, salvaged)
   const spec: SegmentSpec = {
-    sequence: files.listing.segments.at(-1)!.number + 1,
+    sequence: nextSegmentSequence(files.listing),
     logId: tail.header.logId,
     blockBytes: tail.header.blockBytes,
     segmentBytes: segmentBytesFor(tail, salvaged, options),

@@ -1,6 +1,6 @@
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { GroupWalError } from '../errors.ts'
-import { classifyName, parseSegmentName, parseSpareName } from '../format/segment-name.ts'
+import { classifyName, parseSegmentName, parseSpareName, parseTemporaryName } from '../format/segment-name.ts'
 import type { FileSystem } from './file-system.ts'
 
 export const DIRECTORY_MODE = 0o700
@@ -42,9 +42,14 @@ export function listSegments(fs: FileSystem, directory: string): DirectoryListin
   return listing
 }
 
-/** A segment sequence that no segment in the listing has, above all of them. */
+/**
+ * A segment sequence above all that are taken, also by segments in the making: another thread may still hold one, and
+ * will remove its file by name.
+ */
 export function nextSegmentSequence(listing: DirectoryListing): number {
-  return (listing.segments.at(-1)?.number ?? 0) + 1
+  let highest = listing.segments.at(-1)?.number ?? 0
+  for (const path of listing.strays) highest = Math.max(highest, parseTemporaryName(basename(path)) ?? 0)
+  return highest + 1
 }
 
 /** Makes a directory and its missing parents. An existing one is left as it is. See `syncAncestors`. */

@@ -32,7 +32,7 @@ test('a directory is listed by kind and number', () => {
   )
   assert.equal(listing.strays.sort(), ['/log/probe-12-345.tmp', `/log/${temporaryName(11)}`])
   assert.equal(listing.foreign.sort(), ['notes', 'wal-9.seg'])
-  assert.is(nextSegmentSequence(listing), 11)
+  assert.is(nextSegmentSequence(listing), 12, 'above those in the making, too')
 })
 
 test('missing parents are made, and the path can be made durable', () => {
