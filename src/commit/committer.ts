@@ -61,12 +61,11 @@ export class Committer {
   private leadOnce(): boolean {
     const { control, ring } = this.context
     const hadDuty = control.takeCommitterDuty()
-    if (this.leader.tryLead()) {
-      this.progressMs = this.context.clock.monotonicMs()
-      return true
-    }
+    const hasLed = this.leader.tryLead()
+    if (hasLed) this.progressMs = this.context.clock.monotonicMs()
+    // A batch may take only a part of what the committer was rung for.
     if (hadDuty && !ring.isEmpty()) control.giveCommitterDuty()
-    return false
+    return hasLed
   }
 
   private sleepMs(isIdle: boolean): number {

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+// Not the global: Node makes that at its first use, and a timeout of `vm` in the midst of it leaves it undefined.
+import { performance } from 'node:perf_hooks'
 import type { ThreadIdentity } from '../shared/clients.ts'
 import type { SharedMemory } from '../shared/memory.ts'
 import { SLOT_STAGED, SLOT_WRITING, slotOwner, slotState } from '../shared/slots.ts'

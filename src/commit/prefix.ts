@@ -38,16 +38,22 @@ export class Prefix {
     this.lsnCount = 0
   }
 
-  /** Scans from HEAD, up to one staging buffer full. Only under the commit-lock. */
-  scanPublished(): void {
-    const { ring } = this
-    const head = ring.head()
-    const lapEnd = ring.lapEnd(head)
+  /** The frame is a seal: it takes no records. Only under the commit-lock. */
+  takeNothing(): void {
+    const head = this.ring.head()
     this.from = head
     this.to = head
     this.split = head
     this.recordCount = 0
     this.lsnCount = 0
+  }
+
+  /** Scans from HEAD, up to one staging buffer full. Only under the commit-lock. */
+  scanPublished(): void {
+    const { ring } = this
+    this.takeNothing()
+    const head = this.from
+    const lapEnd = ring.lapEnd(head)
     let hasSplit = false
     let position = head
     while (ring.isPublished(position)) {
