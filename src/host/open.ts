@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { GroupWalError } from '../errors.ts'
 import { FLAG_SEAL, FRAME_HEADER_BYTES } from '../format/frame.ts'
-import { type RecoveryResult, recover } from '../recovery/recover.ts'
+import { GRANULE_BYTES } from '../format/record.ts'
+import { type RecoveryResult, recover, refuseForeign } from '../recovery/recover.ts'
 import { Control } from '../shared/control.ts'
-import { planLayout } from '../shared/layout.ts'
+import { type Layout, planLayout } from '../shared/layout.ts'
 import { SharedMemory } from '../shared/memory.ts'
 import { Phases } from '../shared/phase.ts'
 import { Ring } from '../shared/ring.ts'
 import { chooseSyncMethod, type SyncMethodChoice } from '../storage/choose-sync-method.ts'
-import { asOpenFailure, ensureDirectory } from '../storage/directory.ts'
+import { asOpenFailure, ensureDirectory, listSegments } from '../storage/directory.ts'
 import { type DiskEnvironment, inspectEnvironment } from '../storage/environment.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { loadFileSystem } from '../storage/load-file-system.ts'
@@ -48,7 +49,8 @@ export async function openLog(directory: string, options?: OpenOptions): Promise
 function prepareDirectory(fs: FileSystem, directory: string): void {
   try {
     ensureDirectory(fs, directory)
-    fs.list(directory)
+    // Before anything is written there.
+    refuseForeign(directory, listSegments(fs, directory))
   } catch (error) {
     throw asOpenFailure(directory, error)
   }
@@ -60,18 +62,11 @@ async function openLocked(
   lock: DirectoryLock | undefined,
 ): Promise<Log> {
   const environment = inspectEnvironment(options.directory)
-  const layout = planLayout({
-    ringBytes: options.ringBytes,
-    maxBatchBytes: options.maxBatchBytes,
-    slotCount: options.stagingSlots,
-    maxClients: options.maxProducers + INTERNAL_CLIENTS,
-    blockBytes: environment.blockBytes,
-    segmentBytes: options.segmentBytes,
-    frameHeaderBytes: FRAME_HEADER_BYTES,
-  })
-  const { memory, aligned } = SharedMemory.allocate(layout)
+  let { memory, aligned } = SharedMemory.allocate(layoutFor(options, environment.blockBytes))
   const choice = chooseSyncMethod(fs, options.directory, options.syncMethod, environment.blockBytes, aligned)
-  const maxOutstandingRecords = layout.ringGranules + layout.slotCount * layout.maxReservationGranules
+  const maxOutstandingRecords = Math.ceil(
+    (options.ringBytes + options.stagingSlots * options.maxBatchBytes) / GRANULE_BYTES,
+  )
   const recovered = recover(fs, options.directory, {
     segmentBytes: options.segmentBytes,
     maxOutstandingRecords,
@@ -83,6 +78,10 @@ async function openLocked(
     randomBytes: (count) => randomBytes(count),
     nowMs: () => Date.now(),
   })
+  if (recovered.blockBytes !== environment.blockBytes) {
+    // An older log keeps the blocks that it was made with.
+    ;({ memory, aligned } = SharedMemory.allocate(layoutFor(options, recovered.blockBytes)))
+  }
   initializeMemory(memory, recovered, options)
   const handle: LogHandle = Object.freeze({
     groupwal: 1 as const,
@@ -105,6 +104,18 @@ async function openLocked(
     sync: choice,
     environment,
     aligned,
+  })
+}
+
+function layoutFor(options: ResolvedOptions, blockBytes: number): Layout {
+  return planLayout({
+    ringBytes: options.ringBytes,
+    maxBatchBytes: options.maxBatchBytes,
+    slotCount: options.stagingSlots,
+    maxClients: options.maxProducers + INTERNAL_CLIENTS,
+    blockBytes,
+    segmentBytes: options.segmentBytes,
+    frameHeaderBytes: FRAME_HEADER_BYTES,
   })
 }
 

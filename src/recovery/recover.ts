@@ -1,6 +1,6 @@
 import { CorruptLogError, GroupWalError } from '../errors.ts'
 import { LOG_ID_BYTES, type SegmentHeader } from '../format/segment-header.ts'
-import { asOpenFailure, ensureDirectory, syncAncestors } from '../storage/directory.ts'
+import { asOpenFailure, type DirectoryListing, ensureDirectory, syncAncestors } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { prepareSegment } from '../storage/segment-file.ts'
 import { removeStrays, retireUnused, retireVoid, truncateCuts } from './clean-up.ts'
@@ -108,8 +108,17 @@ function checkEmpty(directory: string, { listing, uncounted }: LogFiles): void {
       offset: 0,
     })
   }
-  if (listing.foreign.length === 0) return
-  const names = listing.foreign.slice(0, 3).join(', ')
+  refuseForeign(directory, listing)
+}
+
+/**
+ * A directory without a log, but with files of somebody else, is none to make a log in.
+ *
+ * @throws GroupWalError GROUPWAL_FOREIGN_DIRECTORY
+ */
+export function refuseForeign(directory: string, { segments, foreign }: DirectoryListing): void {
+  if (segments.length > 0 || foreign.length === 0) return
+  const names = foreign.slice(0, 3).join(', ')
   throw new GroupWalError(
     'GROUPWAL_FOREIGN_DIRECTORY',
     `${directory} holds no log, but other files (${names}): a new log wants a folder of its own`,
