@@ -23,7 +23,8 @@ export function store(words: Words, index: number, value: number): void {
 
 export function compareExchange(words: Words, index: number, expected: number, value: number): boolean {
   const now = words[index]
-  if (TRACED) M.show(`exchange ${index}: ${now} ${now === (expected | 0) ? `:= ${value | 0}` : `is not ${expected}`}`)
+  if (TRACED)
+    M.show(`exchange ${index}: ${now} ${now === (expected | 0) ? `:= ${value | 0}` : `is not ${expected}`}`)
   if (now !== (expected | 0)) return false
   words[index] = value
   return true
@@ -109,7 +110,10 @@ export class ModelWideWords {
 
   compareExchange(byteOffset: number, expected: number, value: number): number {
     const now = this.doubles[byteOffset >>> 3]
-    if (TRACED) M.show(`exchange ${byteOffset >>> 2}: ${now} ${now === expected ? `:= ${value}` : `is not ${expected}`}`)
+    if (TRACED)
+      M.show(
+        `exchange ${byteOffset >>> 2}: ${now} ${now === expected ? `:= ${value}` : `is not ${expected}`}`,
+      )
     if (now === expected) {
       this.doubles[byteOffset >>> 3] = value
       if (byteOffset === DURABLE_LSN * 4) M.onDurable(value)

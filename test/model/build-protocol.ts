@@ -29,7 +29,10 @@ export interface BuiltProtocol {
 const projectDir = process.cwd()
 
 /** Builds the production protocol for the explorer. @param traced every operation tells what it does, for replays */
-export async function buildProtocol(mutations: readonly Mutation[] = [], traced = false): Promise<BuiltProtocol> {
+export async function buildProtocol(
+  mutations: readonly Mutation[] = [],
+  traced = false,
+): Promise<BuiltProtocol> {
   const result = await esbuild.build({
     absWorkingDir: projectDir,
     entryPoints: ['test/model/protocol-entry.ts'],
@@ -60,7 +63,11 @@ export function loadProtocol(built: BuiltProtocol): LoadedProtocol {
   const machine = new Machine()
   const module = { exports: {} }
   const require = createRequire(join(projectDir, 'package.json'))
-  new Function('M', 'require', 'module', `${built.code}\n//# sourceURL=explored-protocol.cjs`)(machine, require, module)
+  new Function('M', 'require', 'module', `${built.code}\n//# sourceURL=explored-protocol.cjs`)(
+    machine,
+    require,
+    module,
+  )
   return { protocol: module.exports as Protocol, machine, sites: built.sites }
 }
 
@@ -87,7 +94,8 @@ function modelPlugin(mutations: readonly Mutation[]): esbuild.Plugin {
 }
 
 function mutate(contents: string, { name, file, from, to }: Mutation): string {
-  if (contents.split(from).length !== 2) throw new Error(`mutation "${name}": not exactly once in ${file}: ${from}`)
+  if (contents.split(from).length !== 2)
+    throw new Error(`mutation "${name}": not exactly once in ${file}: ${from}`)
   return contents.replace(from, () => to)
 }
 

@@ -84,34 +84,64 @@ function explorationsWith(slots: number): Exploration[] {
     named('2 threads x 2 commits', repeat(2, 2), NEAR_SIGN),
     named('3 threads x 1 commit', repeat(3, 1), { method: 'dsync', ...NEAR_WRAP }),
     named('3 threads x 2 commits', repeat(3, 2), { method: 'dsync', ...FAR, ...tiny }),
-    named('2 threads, full ring', repeat(2, 2), { ...tiny, ringGranules: 2, payloadBytes: 8, method: 'dsync' }),
+    named('2 threads, full ring', repeat(2, 2), {
+      ...tiny,
+      ringGranules: 2,
+      payloadBytes: 8,
+      method: 'dsync',
+    }),
     named('3 threads, full ring', repeat(3, 1), { ...tiny, payloadBytes: 40, method: 'dsync', ...NEAR_WRAP }),
-    named('commit and batch, ring wraps', [committing(2), batching()], { ...tiny, ringPosition: 3, method: 'dsync' }),
-    named('commit, batch and committer', [committing(1), batching(), committer()], { ...tiny, method: 'dsync' }),
+    named('commit and batch, ring wraps', [committing(2), batching()], {
+      ...tiny,
+      ringPosition: 3,
+      method: 'dsync',
+    }),
+    named('commit, batch and committer', [committing(1), batching(), committer()], {
+      ...tiny,
+      method: 'dsync',
+    }),
     named('append, flush and committer', [appending(true), committer()], NEAR_WRAP),
-    named('append and committer', [appending(false), appending(false), committer()], { ...tiny, method: 'dsync' }),
+    named('append and committer', [appending(false), appending(false), committer()], {
+      ...tiny,
+      method: 'dsync',
+    }),
     named('append, commit and committer', [appending(true), committing(1), committer()], { method: 'dsync' }),
     named('append, seals and committer', [appending(true), committer()], { seals: true, method: 'dsync' }),
     named('segments of one frame', repeat(2, 2), { segmentFrames: 1, method: 'dsync' }),
     named('early re-checks', repeat(2, 1), { limits: late }),
-    named('early re-checks, committer', [appending(true), committing(1), committer()], { limits: late, bound: 1 }),
+    named('early re-checks, committer', [appending(true), committing(1), committer()], {
+      limits: late,
+      bound: 1,
+    }),
     named('1 death', repeat(2, 1), { limits: death, bound: 1 }),
     named('1 death, 3 threads', repeat(3, 1), { limits: death, bound: 1, method: 'dsync', ...NEAR_WRAP }),
-    named('1 death, full ring', repeat(3, 1), { ...tiny, payloadBytes: 40, limits: death, bound: 1, method: 'dsync' }),
+    named('1 death, full ring', repeat(3, 1), {
+      ...tiny,
+      payloadBytes: 40,
+      limits: death,
+      bound: 1,
+      method: 'dsync',
+    }),
     named('1 death, batch', [batching(), committing(1)], { limits: death, bound: 1, ...NEAR_SIGN }),
     named('1 death, committer', [appending(false), committing(1), committer()], { limits: death, bound: 1 }),
     named('1 death, segments of one frame', repeat(2, 2), { limits: death, bound: 1, segmentFrames: 1 }),
     named('2 deaths', repeat(3, 1), { limits: { ...NO_FAILURE, deaths: 2 }, bound: 0, method: 'dsync' }),
     named('1 failure', repeat(2, 1), { limits: fault }),
     named('1 failure, 3 threads', repeat(3, 1), { limits: fault, bound: 1 }),
-    named('1 failure, batch, committer', [batching(), appending(true), committer()], { limits: fault, bound: 1 }),
+    named('1 failure, batch, committer', [batching(), appending(true), committer()], {
+      limits: fault,
+      bound: 1,
+    }),
     named('1 failure, resume', [...repeat(2, 2), resuming()], { limits: fault, bound: 1, method: 'dsync' }),
     named('1 failure, resume, appends', [appending(true), committing(2), resuming(), committer()], {
       limits: fault,
       bound: 1,
       method: 'dsync',
     }),
-    named('2 failures, resume', [...repeat(2, 2), resuming()], { limits: { ...NO_FAILURE, faults: 2 }, bound: 1 }),
+    named('2 failures, resume', [...repeat(2, 2), resuming()], {
+      limits: { ...NO_FAILURE, faults: 2 },
+      bound: 1,
+    }),
     named('1 failure, 1 death', repeat(2, 1), { limits: { ...death, faults: 1 }, bound: 1, method: 'dsync' }),
     named('1 failure, 1 death, resume', [...repeat(2, 2), resuming()], {
       limits: { ...death, faults: 1 },
@@ -133,17 +163,25 @@ function randomWith(slots: number): Exploration[] {
   const everything = { deaths: 1, faults: 1, timeOuts: 1 }
   return [
     named('4 threads x 2 commits', repeat(4, 2), { ...NEAR_WRAP, ringGranules: 4 }),
-    named('4 threads, batches, committer', [committing(2), batching(), appending(true), appending(false), committer()], {
-      ringGranules: 4,
-    }),
+    named(
+      '4 threads, batches, committer',
+      [committing(2), batching(), appending(true), appending(false), committer()],
+      {
+        ringGranules: 4,
+      },
+    ),
     named('deaths', [committing(2), batching(), appending(true), committing(1), committer()], {
       ringGranules: 4,
       limits: { ...NO_FAILURE, deaths: 2, timeOuts: 1 },
     }),
-    named('failures and resume', [committing(2), batching(), appending(true), committing(1), resuming(), committer()], {
-      ...NEAR_WRAP,
-      limits: { ...NO_FAILURE, faults: 2, timeOuts: 1 },
-    }),
+    named(
+      'failures and resume',
+      [committing(2), batching(), appending(true), committing(1), resuming(), committer()],
+      {
+        ...NEAR_WRAP,
+        limits: { ...NO_FAILURE, faults: 2, timeOuts: 1 },
+      },
+    ),
     named('everything', [committing(2), batching(), appending(true), resuming(), committer()], {
       ringGranules: 4,
       segmentFrames: 2,

@@ -1,9 +1,4 @@
-import {
-  decodeFrameHeader,
-  FLAG_SEAL,
-  FRAME_HEADER_BYTES,
-  type FrameHeader,
-} from '../../src/format/frame.ts'
+import { decodeFrameHeader, FLAG_SEAL, FRAME_HEADER_BYTES, type FrameHeader } from '../../src/format/frame.ts'
 import { forEachRecord, isNoop, noopLsnCount, validateBody } from '../../src/format/record.ts'
 import type { FenceResult, FenceSpec } from '../../src/recovery/fence.ts'
 import { type Machine, Violation } from './machine.ts'
@@ -158,7 +153,8 @@ export class ModelDisk {
     const frame = this.readFrame(words)
     // A call that runs returns before its thread can be stopped.
     if (machine.stepUnstoppable(-2)) yield
-    if (!isSame(frame.words, words)) throw new Violation('P4', 'a staging buffer changed while it was written')
+    if (!isSame(frame.words, words))
+      throw new Violation('P4', 'a staging buffer changed while it was written')
     const cell = this.cellAt(this.fds[fd].segment, position)
     this.checkWrite(cell, frame)
     cell.frame = frame
@@ -177,7 +173,8 @@ export class ModelDisk {
     const outcome = this.machine.outcome(2)
     for (let index = 0; index < this.cellCount; index++) {
       const cell = this.cells[index]
-      if (cell.segment === file.segment && cell.state === WRITTEN) cell.state = outcome === 0 ? SYNCED : DOUBTFUL
+      if (cell.segment === file.segment && cell.state === WRITTEN)
+        cell.state = outcome === 0 ? SYNCED : DOUBTFUL
     }
     const errors = (this.errors[file.segment] ?? 0) + (outcome === 0 ? 0 : 1)
     this.errors[file.segment] = errors
@@ -192,7 +189,8 @@ export class ModelDisk {
     const { cursor } = this
     const { cut, nextLsn } = spec
     while (cursor.segment < cut.segment || (cursor.segment === cut.segment && cursor.offset < cut.offset)) {
-      if (!this.advance()) throw new Violation('P3', `a fence keeps a frame that is not durable, at ${cursor.offset}`)
+      if (!this.advance())
+        throw new Violation('P3', `a fence keeps a frame that is not durable, at ${cursor.offset}`)
     }
     const isRight =
       cut.segment === cursor.segment &&
@@ -201,7 +199,10 @@ export class ModelDisk {
       cut.checksum === cursor.checksum &&
       cut.lastLsn === cursor.lastLsn
     if (!isRight) {
-      throw new Violation('P3', `a fence cuts at ${JSON.stringify(cut)}, the log ends at ${JSON.stringify(cursor)}`)
+      throw new Violation(
+        'P3',
+        `a fence cuts at ${JSON.stringify(cut)}, the log ends at ${JSON.stringify(cursor)}`,
+      )
     }
     this.lastSegment++
     const { blockBytes, segmentBytes } = this.spec
@@ -275,7 +276,8 @@ export class ModelDisk {
     if (!isItsPlace) {
       throw new Violation('P3', 'a frame is written to a place that is not its own')
     }
-    if (cell.state === DOUBTFUL) throw new Violation('P6', 'a failed frame is written again into the same place')
+    if (cell.state === DOUBTFUL)
+      throw new Violation('P6', 'a failed frame is written again into the same place')
     if (cell.frame !== undefined && cell.frame !== frame) {
       throw new Violation('P4', `the frame at ${cell.offset} is overwritten with another one`)
     }
@@ -283,7 +285,8 @@ export class ModelDisk {
       for (let each = lsn; each < lsn + count; each++) {
         const index = each - this.spec.firstLsn
         this.touched[index] = 1
-        if (this.notWritten[index] === 1) throw new Violation('P5', `record ${each}, told to be not written, is written`)
+        if (this.notWritten[index] === 1)
+          throw new Violation('P5', `record ${each}, told to be not written, is written`)
       }
     }
   }

@@ -35,7 +35,9 @@ export interface ExploreOptions {
 
 /** Runs a configuration under all its schedules, or under random ones, until the budget is spent or one fails. */
 export function explore(exploration: Exploration, loaded: LoadedProtocol, options: ExploreOptions): Explored {
-  return exploration.isRandom ? exploreAtRandom(exploration, loaded, options) : exploreAll(exploration, loaded, options)
+  return exploration.isRandom
+    ? exploreAtRandom(exploration, loaded, options)
+    : exploreAll(exploration, loaded, options)
 }
 
 function exploreAll(exploration: Exploration, loaded: LoadedProtocol, options: ExploreOptions): Explored {
@@ -50,7 +52,11 @@ function exploreAll(exploration: Exploration, loaded: LoadedProtocol, options: E
   }
 }
 
-function exploreAtRandom(exploration: Exploration, loaded: LoadedProtocol, options: ExploreOptions): Explored {
+function exploreAtRandom(
+  exploration: Exploration,
+  loaded: LoadedProtocol,
+  options: ExploreOptions,
+): Explored {
   const chooser = new PriorityRandom(exploration.bound)
   const world = new World(exploration, loaded, chooser)
   const tally = new Tally(exploration, loaded, options)
@@ -143,7 +149,8 @@ export async function traceSchedule(
   const world = new World(exploration, loaded, new Replay(readSchedule(schedule)))
   const { machine } = world
   machine.onTrace = print
-  machine.onSite = (site) => print(`T${machine.current} ${String(machine.questions).padStart(4)} ${loaded.sites[site] ?? ''}`)
+  machine.onSite = (site) =>
+    print(`T${machine.current} ${String(machine.questions).padStart(4)} ${loaded.sites[site] ?? ''}`)
   const violation = world.run()
   print(violation === undefined ? 'nothing was broken' : violation.message)
   return violation

@@ -80,7 +80,9 @@ export class Machine {
   readonly waitMs: Float64Array
   readonly wasWoken: Uint8Array
   private readonly generators: (ModelGenerator | undefined)[]
-  private readonly pausedAt: Int32Array
+  private readonly ownTurns: Int32Array
+  /** Of a thread that polls: the turns of others when it last began to look. */
+  private readonly lookedAt: Int32Array
   private waitCount: number
   /** Operations so far. */
   steps: number
@@ -91,6 +93,8 @@ export class Machine {
   deaths: number
   faults: number
   timeOuts: number
+  /** The clock of the model: only waits that time out move it. */
+  nowMs: number
   /** Timed waits that had to end because nothing else could go on. */
   rechecks: number
   private next: number
@@ -118,7 +122,8 @@ export class Machine {
     this.waitMs = new Float64Array(THREAD_LIMIT)
     this.wasWoken = new Uint8Array(THREAD_LIMIT)
     this.generators = new Array(THREAD_LIMIT).fill(undefined)
-    this.pausedAt = new Int32Array(THREAD_LIMIT)
+    this.ownTurns = new Int32Array(THREAD_LIMIT)
+    this.lookedAt = new Int32Array(THREAD_LIMIT)
     this.waitCount = 0
     this.steps = 0
     this.turns = 0
@@ -126,6 +131,7 @@ export class Machine {
     this.deaths = 0
     this.faults = 0
     this.timeOuts = 0
+    this.nowMs = 0
     this.rechecks = 0
     this.next = 0
     this.schedule = []
@@ -153,6 +159,8 @@ export class Machine {
   /** Before a run. Threads that are not started count as done. */
   reset(): void {
     this.states.fill(DONE)
+    this.ownTurns.fill(0)
+    this.lookedAt.fill(-1)
     this.readyCount = 0
     this.waitCount = 0
     this.steps = 0
@@ -161,6 +169,7 @@ export class Machine {
     this.deaths = 0
     this.faults = 0
     this.timeOuts = 0
+    this.nowMs = 0
     this.rechecks = 0
     this.schedule.length = 0
     this.current = -1
@@ -185,7 +194,9 @@ export class Machine {
   private resume(thread: number): number {
     this.current = thread
     this.turns++
+    this.ownTurns[thread]++
     if (this.states[thread] === PAUSED) {
+      this.lookedAt[thread] = this.turns - this.ownTurns[thread]
       this.states[thread] = READY
       this.readyCount++
     }
@@ -279,7 +290,6 @@ export class Machine {
   pause(): void {
     this.states[this.current] = PAUSED
     this.readyCount--
-    this.pausedAt[this.current] = this.turns
   }
 
   /** Wakes up to `count` threads, those first that wait longest. */
@@ -302,6 +312,7 @@ export class Machine {
     this.states[thread] = READY
     this.readyCount++
     this.wasWoken[thread] = byNotify ? 1 : 0
+    if (!byNotify) this.nowMs += this.waitMs[thread]
     this.chooser.onReady(this, thread)
   }
 
@@ -322,10 +333,12 @@ export class Machine {
     return this.states[thread] === DEAD
   }
 
-  /** May run next: ready, or paused while somebody else did something. */
+  /** May run next: ready, or paused and somebody else did something since it began to look. */
   canRun(thread: number): boolean {
     const state = this.states[thread]
-    return state === READY || (state === PAUSED && this.pausedAt[thread] !== this.turns)
+    return (
+      state === READY || (state === PAUSED && this.lookedAt[thread] !== this.turns - this.ownTurns[thread])
+    )
   }
 
   private pickNext(): number {
@@ -362,7 +375,8 @@ export class Machine {
         throw new Violation('P7', `no progress after ${TIME_OUT_LIMIT} re-checks: ${this.describeWaits()}`)
       }
     }
-    if (this.onTrace !== undefined) this.onTrace(`-- nothing else can go on: the wait of T${oldest} times out`)
+    if (this.onTrace !== undefined)
+      this.onTrace(`-- nothing else can go on: the wait of T${oldest} times out`)
     this.wake(oldest, false)
     return oldest
   }

@@ -15,7 +15,9 @@ export interface Transformed {
 
 /** Operations that are one step, by the key that `keyOf` makes. */
 const STEPS = new Set([
-  ...['load', 'store', 'compareExchange', 'add', 'setBits', 'clearBits', 'notify', 'fence'].map((name) => `f:${name}`),
+  ...['load', 'store', 'compareExchange', 'add', 'setBits', 'clearBits', 'notify', 'fence'].map(
+    (name) => `f:${name}`,
+  ),
   ...['load', 'store', 'add', 'compareExchange'].map((name) => `wide:${name}`),
   ...['dataSync', 'fullSync'].map((name) => `fs:${name}`),
   'liveness:threadState',
@@ -30,7 +32,7 @@ const SILENT = new Set(
   [
     ...['count', 'nextOwner', 'storeStarted', 'lastCommitFailed', 'storeLastCommitFailed'],
     ...['threadOf', 'startTicksOf', 'isReportedDead', 'usedCount', 'committerClient', 'keeperClient'],
-    ...['storeFailure', 'failureErrno', 'failureCall'],
+    ...['storeFailure', 'failureErrno', 'failureCall', 'clearLastCommitFailed'],
   ].map((name) => `m:${name}`),
 )
 const RECEIVERS = new Set(['wide', 'fs', 'liveness'])
@@ -56,7 +58,10 @@ interface FoundCall {
 
 /** @param skip tells whether the code at an offset is left alone: the operations themselves */
 export function transform(source: string, skip: (offset: number) => boolean): Transformed {
-  const found = collect(parse(source, { ecmaVersion: 'latest', sourceType: 'script' }) as unknown as AnyNode, skip)
+  const found = collect(
+    parse(source, { ecmaVersion: 'latest', sourceType: 'script' }) as unknown as AnyNode,
+    skip,
+  )
   const lifted = findLifted(found.functions, source)
   const isStep = (key: string): boolean => STEPS.has(key) || lifted.has(key)
   const coloured = findColoured(found.functions, isStep)
@@ -73,7 +78,7 @@ export function transform(source: string, skip: (offset: number) => boolean): Tr
     const isGenerator = GENERATORS.has(key) || coloured.has(key)
     if (!isStep(key) && !isGenerator) continue
     if (call.in === undefined) throw new Error(`an operation outside of any function: ${text(source, node)}`)
-    if (isStep(key) || GENERATORS.has(key)) {
+    if (isStep(key) || (GENERATORS.has(key) && key !== 'f:pause')) {
       const args = node.arguments as AnyNode[]
       const point = `(M.step(${sites.length}) && (yield))`
       output.appendLeft(node.end - 1, args.length > 0 ? `, ${point}` : point)
@@ -168,7 +173,13 @@ function isOneStep(fn: FoundFunction, source: string): boolean {
   if (fn.calls.filter((call) => STEPS.has(call.key)).length !== 1) return false
   if (fn.calls.some((call) => GENERATORS.has(call.key))) return false
   // Other calls only of what computes: a method of the same class without operations is known by its name.
-  if (fn.calls.some((call) => !STEPS.has(call.key) && !/^(m:(at|publishedCode|indexOf)|f:(wakeIndex|ownerClient|phaseOf|stateWordOf))$/.test(call.key)))
+  if (
+    fn.calls.some(
+      (call) =>
+        !STEPS.has(call.key) &&
+        !/^(m:(at|publishedCode|indexOf)|f:(wakeIndex|ownerClient|phaseOf|stateWordOf))$/.test(call.key),
+    )
+  )
     return false
   if (/\b(words|bytes)\[/.test(source.slice(body.start, body.end))) return false
   return (body.body as AnyNode[]).every(({ type }) =>

@@ -2,14 +2,27 @@ import type { EncodableRecord } from '../../src/commit/appender.ts'
 import type { GroupWalError } from '../../src/errors.ts'
 import { CLIENT_COMMITTER, CLIENT_PRODUCER } from '../../src/shared/clients.ts'
 import { RESERVATION } from '../../src/shared/layout.ts'
-import { VERDICT_DURABLE, VERDICT_INDETERMINATE, VERDICT_PENDING } from '../../src/shared/phase.ts'
+import {
+  VERDICT_ABANDONED,
+  VERDICT_DURABLE,
+  VERDICT_INDETERMINATE,
+  VERDICT_PENDING,
+} from '../../src/shared/phase.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import type { SyncMethod } from '../../src/storage/sync-method.ts'
 import type { LoadedProtocol, Protocol } from './build-protocol.ts'
 import { ModelDisk, NOOP, SALT_FACTOR } from './disk.ts'
-import { type Chooser, DEAD, DONE, type Limits, type Machine, type ModelGenerator, Violation } from './machine.ts'
-import { makeRestore } from './restore.ts'
+import {
+  type Chooser,
+  DEAD,
+  DONE,
+  type Limits,
+  type Machine,
+  type ModelGenerator,
+  Violation,
+} from './machine.ts'
 import type { Ledger, ModelThread, Task } from './protocol-entry.ts'
+import { makeRestore } from './restore.ts'
 
 /** What a thread of a configuration does. */
 export interface ThreadPlan {
@@ -170,7 +183,13 @@ export class World implements Ledger {
     this.setUp(views.control.storeHeadLsn(firstLsn))
     wide.store(98 * 4, firstLsn - 1)
     this.setUp(
-      views.control.storeChain({ segment: 1, offset: 0, endOffset: BLOCK_BYTES, frameSequence: 0, checksum: 0 }),
+      views.control.storeChain({
+        segment: 1,
+        offset: 0,
+        endOffset: BLOCK_BYTES,
+        frameSequence: 0,
+        checksum: 0,
+      }),
     )
     this.setUp(views.control.storeSegment(1, SALT_FACTOR, segmentBytes, segmentBytes))
     this.setUp(views.control.storeZeroed(1, segmentBytes))
@@ -184,7 +203,8 @@ export class World implements Ledger {
   /** A call that became a generator is run to its end; one that did not has done its work already. */
   private setUp(called: unknown): void {
     const { machine } = this
-    if (typeof called === 'object' && called !== null) machine.callQuietly(called as Generator<undefined, unknown>)
+    if (typeof called === 'object' && called !== null)
+      machine.callQuietly(called as Generator<undefined, unknown>)
   }
 
   private makeFileSystem(): FileSystem {
@@ -249,7 +269,7 @@ export class World implements Ledger {
       },
       writer: new protocol.SegmentWriter(fs, '', configuration.method),
       supply: new protocol.ModelSupply(views.control, memory.layout.segmentBytes) as never,
-      clock: { wallMs: () => MODEL_WALL_MS, monotonicMs: () => 0 },
+      clock: { wallMs: () => MODEL_WALL_MS, monotonicMs: () => machine.nowMs },
       sources: { randomBytes: (bytes: number) => new Uint8Array(bytes), nowMs: () => MODEL_WALL_MS },
     }
     return new protocol.ModelThread(index, context, fs, configuration.seals ? 100 : 0, records, this)
@@ -272,7 +292,8 @@ export class World implements Ledger {
     this.lastLsn[thread] = firstLsn + count - 1
     for (let index = 0; index < count; index++) {
       const at = firstLsn + index - this.configuration.firstLsn
-      if (at < 0 || at >= this.owners.length) throw new Violation('P2', `LSN ${firstLsn + index} was never handed out`)
+      if (at < 0 || at >= this.owners.length)
+        throw new Violation('P2', `LSN ${firstLsn + index} was never handed out`)
       if (this.owners[at] !== 0) throw new Violation('P2', `LSN ${firstLsn + index} was handed out twice`)
       this.owners[at] = ownerCode(thread, first + index)
     }
@@ -287,7 +308,7 @@ export class World implements Ledger {
   decided(lsn: number, verdict: number): void {
     const at = lsn - this.configuration.firstLsn
     if (verdict === VERDICT_PENDING) throw new Violation('P5', `record ${lsn} has no verdict`)
-    if (this.verdicts[at] !== 0 && this.verdicts[at] !== verdict) {
+    if (this.verdicts[at] !== 0 && outcomeOf(this.verdicts[at]) !== outcomeOf(verdict)) {
       throw new Violation('P5', `the verdict on record ${lsn} was ${this.verdicts[at]}, and is ${verdict}`)
     }
     this.verdicts[at] = verdict
@@ -295,8 +316,9 @@ export class World implements Ledger {
       if (this.disk.durable[at] !== this.owners[at]) {
         throw new Violation('P1', `record ${lsn} is acknowledged, and another or none is on the disk`)
       }
-    } else if (verdict !== VERDICT_INDETERMINATE) {
-      if (this.disk.touched[at] === 1) throw new Violation('P5', `record ${lsn} is told to be not written, and is`)
+    } else if (outcomeOf(verdict) === 'not-written') {
+      if (this.disk.touched[at] === 1)
+        throw new Violation('P5', `record ${lsn} is told to be not written, and is`)
       this.disk.notWritten[at] = 1
     }
   }
@@ -311,7 +333,7 @@ export class World implements Ledger {
   private noteDeath(thread: number): void {
     const { clients, ring, client } = this.threads[thread].context
     const position = clients.placePosition(client)
-    if (this.codeAt(ring, position) !== ((0x80000000 | client) | 0)) return
+    if (this.codeAt(ring, position) !== (0x80000000 | client | 0)) return
     const first = clients.placeSequence(client) - (this.configuration.firstLsn | 0)
     for (let index = 0; index < clients.placeRecords(client); index++) this.holes[(first | 0) + index] = 1
   }
@@ -328,7 +350,9 @@ export class World implements Ledger {
     const { firstLsn } = configuration
     const isClean = machine.faults === 0
     this.checkVerdictsAreFinal()
-    const hasServer = configuration.threads.some(({ tasks }, index) => tasks[0].kind === 'serve' && machine.states[index] !== DEAD)
+    const hasServer = configuration.threads.some(
+      ({ tasks }, index) => tasks[0].kind === 'serve' && machine.states[index] !== DEAD,
+    )
     // What slipped into the ring behind close() is refused and stays there.
     if (isClean && !this.isClosed && (machine.deaths > 0 || hasServer)) {
       const rest = machine.callQuietly(
@@ -341,7 +365,10 @@ export class World implements Ledger {
       const owner = disk.durable[at]
       if (owner === 0) continue
       if (isClean && (owner === NOOP) !== (this.holes[at] === 1)) {
-        throw new Violation('P7', `LSN ${firstLsn + at}: ${owner === NOOP ? 'a noop, and no hole was left' : 'a hole, and no noop'}`)
+        throw new Violation(
+          'P7',
+          `LSN ${firstLsn + at}: ${owner === NOOP ? 'a noop, and no hole was left' : 'a hole, and no noop'}`,
+        )
       }
       if (owner !== NOOP && this.owners[at] !== 0 && this.owners[at] !== owner) {
         throw new Violation('P2', `LSN ${firstLsn + at} is on the disk with another record`)
@@ -374,8 +401,11 @@ export class World implements Ledger {
       const asked = protocol.askVerdict(threads[0], configuration.firstLsn + at) as unknown
       const verdict = machine.callQuietly(asked as Generator<undefined, number>)
       // Between a resume that failed and the next one nothing is told.
-      if (verdict !== this.verdicts[at] && verdict !== VERDICT_PENDING) {
-        throw new Violation('P5', `the verdict on record ${configuration.firstLsn + at} was ${this.verdicts[at]}, now it is ${verdict}`)
+      if (outcomeOf(verdict) !== outcomeOf(this.verdicts[at]) && verdict !== VERDICT_PENDING) {
+        throw new Violation(
+          'P5',
+          `the verdict on record ${configuration.firstLsn + at} was ${this.verdicts[at]}, now it is ${verdict}`,
+        )
       }
     }
   }
@@ -396,6 +426,13 @@ export class World implements Ledger {
       .filter((text) => text !== '')
       .join(', ')
   }
+}
+
+/** What a verdict says of the record; why it is so may be told in two ways. */
+function outcomeOf(verdict: number): 'durable' | 'indeterminate' | 'not-written' | 'pending' {
+  if (verdict === VERDICT_DURABLE) return 'durable'
+  if (verdict === VERDICT_INDETERMINATE || verdict === VERDICT_ABANDONED) return 'indeterminate'
+  return verdict === VERDICT_PENDING ? 'pending' : 'not-written'
 }
 
 const FINISHER_TASKS: Task[] = [{ kind: 'commit', record: 0 }]
