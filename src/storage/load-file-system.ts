@@ -12,7 +12,7 @@ import { createNodeFileSystem } from './node-file-system.ts'
 export function loadFileSystem(module?: FileSystemModule): FileSystem {
   const base = createNodeFileSystem()
   if (module === undefined) return base
-  if (!isAbsolute(module.module)) {
+  if (typeof module.module !== 'string' || !isAbsolute(module.module)) {
     throw new TypeError(`fileSystem.module must be an absolute path, not ${JSON.stringify(module.module)}`)
   }
   const loaded = createRequire(module.module)(module.module) as {
