@@ -43,7 +43,7 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
     clock: spec.clock,
     sources,
     writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method),
-    supply: new SegmentSupply(spec.fs, spec.supply, views.control, sources),
+    supply: new SegmentSupply(spec.fs, spec.method, spec.supply, views.control, sources),
   }
   let client = claimFreeLine(context, spec)
   if (client === 0) client = reclaimLine(context, spec)
