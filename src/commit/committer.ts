@@ -35,9 +35,12 @@ export class Committer {
     const bell = control.doorbellValue()
     if (this.leadOnce()) return
     const isIdle = ring.isEmpty() && control.isDrained()
-    control.storeCommitterSleep(control.hasCommitterDuty() ? COMMITTER_BUSY : COMMITTER_IDLE)
-    // The last look, after it said that it sleeps: who publishes later finds it asleep and rings.
-    if (this.leadOnce() || (isIdle && !ring.isEmpty()) || control.isStopped()) {
+    const state = control.hasCommitterDuty() ? COMMITTER_BUSY : COMMITTER_IDLE
+    control.storeCommitterSleep(state)
+    // The last look, after it said that it sleeps: who publishes later finds it asleep and rings. Whoever published
+    // just before found it awake, and gave it a duty that it has not spoken of yet.
+    const hasMore = (isIdle && !ring.isEmpty()) || (state === COMMITTER_IDLE && control.hasCommitterDuty())
+    if (this.leadOnce() || hasMore || control.isStopped()) {
       control.storeCommitterSleep(COMMITTER_AWAKE)
       return
     }
