@@ -4,6 +4,9 @@ import * as os from 'node:os'
 import { basename } from 'node:path'
 import { inspectEnvironment } from '../src/storage/environment.ts'
 
+/** Mount options that change what a sync costs. */
+const TELLING_OPTIONS = /^(data|barrier|commit|journal_|nobarrier|discard|sync|dirsync|compress|volatile)/
+
 /** What the figures depend on. Nothing that tells one machine of a kind from another. */
 export function describeMachine(directory: string): Record<string, string | number> {
   mkdirSync(directory, { recursive: true })
@@ -14,9 +17,9 @@ export function describeMachine(directory: string): Record<string, string | numb
     cpu: cpus[0]?.model ?? 'unknown',
     cpus: cpus.length,
     memoryGiB: Math.round(os.totalmem() / 2 ** 30),
-    kernel: `${os.type()} ${os.release()}`,
+    kernel: `${os.type()} ${os.release().split('-')[0]}`,
     node: process.version,
-    fileSystem: `${fsType} (${mountOptions.join(',')})`,
+    fileSystem: [fsType, ...mountOptions.filter((option) => TELLING_OPTIONS.test(option))].join(', '),
     disk,
     physicalBlockBytes: physicalBlockBytes ?? 'unknown',
     ioScheduler: readText(`/sys/class/block/${disk}/queue/scheduler`),

@@ -120,7 +120,8 @@ async function attempt(player: Player, action: () => Promise<void>): Promise<voi
   try {
     await action()
   } catch (error) {
-    player.error = (error as Error).message
+    // The report is published: it need not say where it was made.
+    player.error = (error as Error).message.replaceAll(process.cwd(), '.')
     await player.arena.kill()
   }
 }
@@ -174,7 +175,10 @@ function sampleOf(
     sample.p50OfBare = result.latency.p50 / base.latency.p50
   }
   const limit = limitOf(point, players, round)
-  if (limit !== undefined) sample.ofLimit = result.commitsPerSecond / limit
+  if (limit !== undefined) {
+    sample.limitPerSecond = limit
+    sample.ofLimit = result.commitsPerSecond / limit
+  }
   return sample
 }
 

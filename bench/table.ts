@@ -1,6 +1,7 @@
 import type { PointResult, Row, Spread } from './types.ts'
 
-interface Column {
+/** A figure as tables show it. */
+export interface Column {
   name: string
   title: string
   show(value: number): string
@@ -34,7 +35,7 @@ const COLUMNS: readonly Column[] = [
 
 /** One point as text, median (range of the first figure) per contender. */
 export function formatPoint({ workload, key, rows }: PointResult): string {
-  const columns = COLUMNS.filter(({ name }) => rows.some(({ values }) => values[name] !== undefined))
+  const columns = columnsOf(rows)
   const lines = [
     [`${workload}: ${key}`, ...columns.map(({ title }) => title), columns.length > 0 ? 'min to max' : ''],
   ]
@@ -47,6 +48,11 @@ export function formatPoint({ workload, key, rows }: PointResult): string {
         .join('  '),
     )
     .join('\n')
+}
+
+/** The columns for which these rows have figures. */
+export function columnsOf(rows: readonly Row[]): Column[] {
+  return COLUMNS.filter(({ name }) => rows.some(({ values }) => values[name] !== undefined))
 }
 
 function cellsOf({ label, values, note }: Row, columns: readonly Column[]): string[] {

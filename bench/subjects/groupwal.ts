@@ -1,5 +1,12 @@
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type LogHandle, openLog, type Producer, type RecordInput } from '../../src/index.ts'
 import type { Stage, Subject, SubjectOptions, Writer } from '../types.ts'
+
+const POLL_MS = 30
+const STEADY_POLLS = 3
+const FILL_POLLS = 150
 
 /** The log itself, through its public interface only. */
 export const groupwal: Subject = {
@@ -11,6 +18,7 @@ export const groupwal: Subject = {
       maxBatchBytes: options.maxBatchBytes,
       stagingSlots: options.stagingSlots as 1,
     })
+    await segmentsFilled(options.directory)
     return {
       shared: log.handle,
       counters: () => {
@@ -25,6 +33,25 @@ export const groupwal: Subject = {
   join(shared: unknown): Writer {
     return writerOf(connect(shared as LogHandle))
   },
+}
+
+/** The segment-keeper fills the first segments; runs begin when it rests. What its work costs, `rotation` shows. */
+async function segmentsFilled(directory: string): Promise<void> {
+  let filled = -1
+  let steadyPolls = 0
+  for (let poll = 0; poll < FILL_POLLS && steadyPolls < STEADY_POLLS; poll++) {
+    await delay(POLL_MS)
+    const now = blocksIn(directory)
+    steadyPolls = now === filled ? steadyPolls + 1 : 0
+    filled = now
+  }
+}
+
+function blocksIn(directory: string): number {
+  return readdirSync(directory).reduce(
+    (sum, name) => sum + (statSync(join(directory, name), { throwIfNoEntry: false })?.blocks ?? 0),
+    0,
+  )
 }
 
 function writerOf(producer: Producer): Writer {
