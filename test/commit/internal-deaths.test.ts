@@ -1,0 +1,156 @@
+// @timeout 120
+// The log goes on without its internal workers, and without the event loop of its host.
+
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Log, type OpenOptions, openLog } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
+import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../support/failing-log.ts'
+import { Faults } from '../support/faults.ts'
+import { internalWorker } from '../support/internal-threads.ts'
+import { contentAfterReopen, contentOf } from '../support/log-content.ts'
+import { ScriptedProducer } from '../support/scripted-producer.ts'
+import { StepTraps } from '../support/step-traps.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import promisesUrl from './promises.worker.ts?url'
+
+const LARGE = 'x'.repeat(300 * 1024)
+
+test('without the committer every kind of commit goes on, and its death is told', async () => {
+  const { log, producers, directory } = await openFaulty({}, 1)
+  const [producer] = producers
+  const inHost = log.connect()
+  const died = once(log, 'worker-died')
+  await internalWorker('committer').terminate()
+  assert.is((await died)[0].name, 'committer')
+  await commitInEveryWay(log, producer, 'one')
+  assert.is((await inHost.commit({ payload: 'in the host' })).durable, true)
+  inHost.append({ payload: 'in the host' })
+  await inHost.flush()
+  await commitInEveryWay(log, producer, 'two')
+  const content = contentOf(log)
+  assert.is(content.size, 12)
+  await closeAll(log, producers)
+  assert.equal(await contentAfterReopen(directory), content)
+})
+
+async function commitInEveryWay(log: Log, producer: ScriptedProducer, name: string): Promise<void> {
+  const { durableLsn } = log
+  assert.is((await producer.commit(`${name} commit`)).error, undefined)
+  assert.is((await producer.commitSync(`${name} commitSync`)).error, undefined)
+  assert.is((await producer.append(`${name} append`)).error, undefined)
+  assert.is((await producer.call('flush', [])).error, undefined)
+  assert.is((await producer.commitBatchSync([`${name} batch`, `${name} batch`])).error, undefined)
+  assert.is(log.durableLsn, durableLsn + 5)
+}
+
+for (const stagingSlots of [1, 2]) {
+  test(`${stagingSlots} slots: at whatever step the committer dies, the promises that wait for it settle`, async () => {
+    const stride = process.env.ALL_STEPS ? 1 : 20
+    let step = 1
+    while (await committerDiesAt(step, { stagingSlots })) step += stride
+    assert.ok(step > 40, `leading has more steps than ${step}`)
+  })
+}
+
+async function committerDiesAt(step: number, options: OpenOptions): Promise<boolean> {
+  const traps = new StepTraps()
+  const faults = new Faults({ worker: 'committer', traps })
+  const directory = temporaryDirectory()
+  const settings: OpenOptions = { segmentBytes: 1 << 20, sealIdleMs: 0, syncMethod: 'fdatasync' }
+  const log = await openLog(directory, { ...settings, ...options, fileSystem: faults.fileSystem })
+  const producer = await ScriptedProducer.start(log)
+  // Its first round, with all that is done only once, is behind it.
+  assert.is((await producer.commit('before')).error, undefined)
+  const died = once(log, 'worker-died')
+  traps.arm(step, step % 2 === 0 ? 'exit' : 'throw')
+  const results = await Promise.all([1, 2, 3].map((name) => producer.commit(`pending ${name}`)))
+  for (const { error } of results) assert.is(error, undefined)
+  const isDead = traps.isSprung
+  if (isDead) await died
+  traps.disarm()
+  assert.is((await producer.commit('after')).error, undefined)
+  const payloads = [...contentOf(log).values()]
+  assert.equal(payloads, ['before', 'pending 1', 'pending 2', 'pending 3', 'after'])
+  await closeAll(log, [producer])
+  assert.is((await contentAfterReopen(directory)).size, 5)
+  return isDead
+}
+
+for (const operation of [
+  'write-other',
+  'sync-other',
+  'write-header',
+  'sync-header',
+  'rename',
+  'sync-directory',
+] as const) {
+  for (const place of ['before', 'after'] as const) {
+    test(`the segment-keeper dies ${place} its ${operation}: leaders make room in its place`, async () => {
+      const { log, faults, producers, directory } = await openFaulty({}, 1)
+      const [producer] = producers
+      const hold = faults.hold(operation, place)
+      const commits = Promise.all(Array.from({ length: 12 }, () => producer.commitSync(LARGE)))
+      await hold.reached()
+      const died = once(log, 'worker-died')
+      await internalWorker('keeper').terminate()
+      assert.is((await died)[0].name, 'segment-keeper')
+      for (const { error } of await commits) assert.is(error, undefined, error?.stack)
+      assert.is((await rejectionOf(log.truncateBefore(5))).code, 'GROUPWAL_WORKER_DIED')
+      const { segmentSequence } = log.stats()
+      await closeAll(log, producers)
+      const content = await contentAfterReopen(directory)
+      assert.is(content.size, 12)
+      assert.ok(segmentSequence >= 4)
+    })
+  }
+}
+
+test('after the segment-keeper died in its work a failed log can be resumed', async () => {
+  const { log, faults, producers, directory } = await openFaulty({}, 1)
+  const [producer] = producers
+  const hold = faults.hold('sync-other')
+  const commits = Promise.all(Array.from({ length: 4 }, () => producer.commitSync(LARGE)))
+  await hold.reached()
+  await internalWorker('keeper').terminate()
+  await commits
+  faults.fail('write-frame', { code: 'EIO' })
+  checkFailure(errorOf(await producer.commitSync('failed')), 'indeterminate', 'EIO')
+  await log.resume()
+  for (let index = 0; index < 8; index++) assert.is((await producer.commitSync(LARGE)).error, undefined)
+  await closeAll(log, producers)
+  assert.is((await contentAfterReopen(directory)).size, 12)
+})
+
+test('promise commits of workers settle while the event loop of the host is blocked', async () => {
+  const log = await openLog(temporaryDirectory(), { segmentBytes: 1 << 20 })
+  const finished = new Int32Array(new SharedArrayBuffer(4))
+  const workers = [1, 2].map(
+    () => new Worker(promisesUrl, { workerData: { handle: log.handle, finished, count: 60 } }),
+  )
+  const ends = workers.map((worker) => once(worker, 'exit'))
+  await Promise.all(workers.map((worker) => once(worker, 'message')))
+  for (const worker of workers) worker.postMessage('go')
+  // From here on nothing runs in the host. Segments are used up and made meanwhile.
+  for (let done = 0; done < workers.length; done = Atomics.load(finished, 0)) {
+    assert.is.not(Atomics.wait(finished, 0, done, 20_000), 'timed-out')
+  }
+  assert.is(log.durableLsn, 120)
+  assert.ok(log.stats().rotations > 0)
+  await Promise.all(ends)
+  await log.close()
+})
+
+test('both internal workers end with the log, and nothing of them holds the process', async () => {
+  const log = await openLog(temporaryDirectory())
+  const committer = internalWorker('committer')
+  const keeper = internalWorker('keeper')
+  await eventually('both have started', () => log.stats().durableLsn === 0 && committer.threadId > 0)
+  await log.close()
+  assert.is(committer.threadId, -1)
+  assert.is(keeper.threadId, -1)
+})
+
+test.run()
