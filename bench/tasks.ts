@@ -21,6 +21,7 @@ const TASKS: Record<string, (data: never) => unknown> = {
   idle,
   memory,
   producerBytes,
+  heapBytes,
   probePeer,
 }
 
@@ -170,6 +171,39 @@ async function producerBytes(spec: LogSpec): Promise<{ bytesPerProducer: number 
     await log.close()
   }
   return { bytesPerProducer: (sizes[1]! - sizes[0]!) / 960 }
+}
+
+const HEAP_CALLS = 400
+const HEAP_ROUNDS = 7
+
+/** JavaScript heap that a call of each kind leaves behind for the collector; the median of some rounds. */
+async function heapBytes(spec: LogSpec): Promise<Record<string, number>> {
+  const log = await openLog(spec.directory, { syncMethod: spec.syncMethod })
+  const producer = log.connect()
+  const record = { payload: new Uint8Array(128) }
+  const calls: Record<string, () => unknown> = {
+    append: () => producer.append(record),
+    commitSync: () => producer.commitSync(record),
+    commit: () => producer.commit(record),
+  }
+  const bytes: Record<string, number> = {}
+  for (const [name, call] of Object.entries(calls)) {
+    const rounds: number[] = []
+    // The first rounds are interpreted code, which allocates more.
+    for (let round = 0; round < 3 * HEAP_ROUNDS; round++) {
+      const before = process.memoryUsage().heapUsed
+      for (let index = 0; index < HEAP_CALLS; index++) call()
+      const after = process.memoryUsage().heapUsed
+      // Less than before: it was collected meanwhile.
+      if (round >= 2 * HEAP_ROUNDS && after >= before) rounds.push((after - before) / HEAP_CALLS)
+      await producer.flush()
+    }
+    rounds.sort((a, b) => a - b)
+    bytes[name] = rounds[Math.floor(rounds.length / 2)] ?? Number.NaN
+  }
+  producer.close()
+  await log.close()
+  return bytes
 }
 
 /** Commits one by one and says so by system calls that a tracer sees. */
