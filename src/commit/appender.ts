@@ -58,11 +58,12 @@ export class Appender {
     this.position = clients.placePosition(client)
     this.nextPosition = this.position
     this.granulesLeft = granules
-    // The sequence is the low half of the LSN. Loaded after the reservation, the durable LSN is below it, by less
-    // than 2^31, so it tells the rest.
-    const durableLsn = control.durableLsn()
-    this.firstLsn = durableLsn + ((clients.placeSequence(client) - durableLsn) | 0)
-    assert(this.firstLsn > durableLsn, 'an LSN is handed out before it is durable')
+    // The sequence is the low half of the LSN. Whatever is staged meanwhile, the LSN at the head does not pass this
+    // place before it is published, and is less than 2^31 below it, so it tells the rest. (The durable LSN of a new
+    // log does not: it is 0, wherever its LSNs begin.)
+    const headLsn = control.headLsn()
+    this.firstLsn = headLsn + ((clients.placeSequence(client) - headLsn) | 0)
+    assert(this.firstLsn >= headLsn, 'an LSN is handed out before it is staged')
     return APPEND_RESERVED
   }
 

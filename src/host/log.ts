@@ -128,19 +128,26 @@ export class Log extends EventEmitter<LogEvents> {
 
   /** Counters since the log was opened; each is exact, together they are a moment's blur. */
   stats(): LogStats {
-    const { control, counters, ring, clients } = this.#context
-    const durableLsn = control.durableLsn()
+    const { control, counters, clients } = this.#context
     return {
       ...counters.readAll(),
-      durableLsn,
+      durableLsn: control.durableLsn(),
       lastCommitFailed: control.lastCommitFailed(),
-      pendingRecords: Math.max(0, (ring.tailSequence() - durableLsn - 1) | 0),
+      pendingRecords: this.#countPending(),
       producers: clients.countKind(CLIENT_PRODUCER),
       syncMethod: this.#parts.sync.method,
       syncReason: this.#parts.sync.reason,
       alignedMemory: this.#parts.aligned,
       segmentSequence: control.segmentSequence(),
     }
+  }
+
+  /** Not from the durable LSN on: behind that there may be a gap. */
+  #countPending(): number {
+    const { control, ring, slots } = this.#context
+    const frame = control.publishedCount()
+    const firstLsn = frame === control.stagedCount() ? control.headLsn() : slots.firstLsn(frame)
+    return Math.max(0, (ring.tailSequence() - firstLsn) | 0)
   }
 
   /** A producer for the opener's own thread. commitSync on it blocks the event loop; prefer commit. */

@@ -330,8 +330,8 @@ export class Producer {
   #flushTarget(lsn: number | undefined): number {
     if (lsn === undefined) return this.#placer.lastLsn
     const { control, ring } = this.#context
-    const durableLsn = control.durableLsn()
-    const handedOut = durableLsn + ((ring.tailSequence() - durableLsn) | 0) - 1
+    const headLsn = control.headLsn()
+    const handedOut = headLsn + ((ring.tailSequence() - headLsn) | 0) - 1
     return checkInteger('lsn', lsn, handedOut, 1)
   }
 

@@ -1,12 +1,10 @@
 // @timeout 120
-// The log goes on without its internal workers, and without the event loop of its host.
+// The log goes on without its internal workers.
 
 import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, openLog } from '../../src/index.ts'
-import { eventually } from '../support/eventually.ts'
 import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../support/failing-log.ts'
 import { Faults } from '../support/faults.ts'
 import { internalWorker } from '../support/internal-threads.ts'
@@ -14,7 +12,6 @@ import { contentAfterReopen, contentOf } from '../support/log-content.ts'
 import { ScriptedProducer } from '../support/scripted-producer.ts'
 import { StepTraps } from '../support/step-traps.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import promisesUrl from './promises.worker.ts?url'
 
 const LARGE = 'x'.repeat(300 * 1024)
 
@@ -122,35 +119,6 @@ test('after the segment-keeper died in its work a failed log can be resumed', as
   for (let index = 0; index < 8; index++) assert.is((await producer.commitSync(LARGE)).error, undefined)
   await closeAll(log, producers)
   assert.is((await contentAfterReopen(directory)).size, 12)
-})
-
-test('promise commits of workers settle while the event loop of the host is blocked', async () => {
-  const log = await openLog(temporaryDirectory(), { segmentBytes: 1 << 20 })
-  const finished = new Int32Array(new SharedArrayBuffer(4))
-  const workers = [1, 2].map(
-    () => new Worker(promisesUrl, { workerData: { handle: log.handle, finished, count: 60 } }),
-  )
-  const ends = workers.map((worker) => once(worker, 'exit'))
-  await Promise.all(workers.map((worker) => once(worker, 'message')))
-  for (const worker of workers) worker.postMessage('go')
-  // From here on nothing runs in the host. Segments are used up and made meanwhile.
-  for (let done = 0; done < workers.length; done = Atomics.load(finished, 0)) {
-    assert.is.not(Atomics.wait(finished, 0, done, 20_000), 'timed-out')
-  }
-  assert.is(log.durableLsn, 120)
-  assert.ok(log.stats().rotations > 0)
-  await Promise.all(ends)
-  await log.close()
-})
-
-test('both internal workers end with the log, and nothing of them holds the process', async () => {
-  const log = await openLog(temporaryDirectory())
-  const committer = internalWorker('committer')
-  const keeper = internalWorker('keeper')
-  await eventually('both have started', () => log.stats().durableLsn === 0 && committer.threadId > 0)
-  await log.close()
-  assert.is(committer.threadId, -1)
-  assert.is(keeper.threadId, -1)
 })
 
 test.run()
