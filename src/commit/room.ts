@@ -30,7 +30,10 @@ export class Room {
   findRoom(frameBytes: number): number {
     const { control } = this
     const end = control.writeOffset() + frameBytes
-    if (end <= control.zeroedTo(control.segmentSequence())) return ROOM_YES
+    if (end <= control.zeroedTo(control.segmentSequence())) {
+      if (this.context.supply.isLow) control.ringKeeper()
+      return ROOM_YES
+    }
     if (end > control.segmentLimit()) {
       // The first frame of a segment proves the one before complete: so everything in it must be durable first.
       if (!control.isDrained()) return ROOM_AFTER_DRAIN
@@ -84,6 +87,7 @@ export class Room {
 
   private makeRoomMyself(supply: SegmentSupply, frameBytes: number): number {
     const { control } = this
+    control.storeRoomWanted(true)
     try {
       while (supply.makeRoom()) {
         const end = control.writeOffset() + frameBytes
@@ -93,6 +97,8 @@ export class Room {
       supply.abandon()
       control.storeRoomErrno(errnoOf(error))
       return ROOM_FAILED
+    } finally {
+      control.storeRoomWanted(false)
     }
     if (control.readyState() !== READY_PREPARED) return ROOM_AFTER_DRAIN
     this.rotate()

@@ -1,19 +1,24 @@
-import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../assert.ts'
 import { segmentName } from '../format/segment-name.ts'
 import type { Control } from '../shared/control.ts'
-import { FILE_MODE, listSegments } from '../storage/directory.ts'
+import { listSegments } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { SegmentBuilder, type Sources } from '../storage/segment-file.ts'
-import { writeZeros } from '../storage/whole-io.ts'
+import type { SyncMethod } from '../storage/sync-method.ts'
+import { ZeroWriter } from '../storage/zero-writer.ts'
 
 export const READY_NONE = 0
 export const READY_PREPARED = 1
 export const READY_ROTATING = 2
 
 /** Zeros written and synced in one go: small enough not to stand in the way of a commit for long. */
-const CHUNK_BYTES = 1 << 20
+const CHUNK_BYTES = 1 << 19
+
+/** How far ahead of the frames the current segment is filled with zeros. */
+const AHEAD_BYTES = 8 << 20
+/** The next segment is begun when this part of the current one is used. */
+const NEXT_FROM_PART = 0.25
 
 /** What stays the same in every segment of a log. */
 export interface SupplySpec {
@@ -33,11 +38,13 @@ export class SegmentSupply {
   private readonly spec: SupplySpec
   private readonly control: Control
   private readonly sources: Sources
+  private readonly zeroWriter: ZeroWriter
   private builder: SegmentBuilder | undefined
   private builderSequence: number
 
-  constructor(fs: FileSystem, spec: SupplySpec, control: Control, sources: Sources) {
+  constructor(fs: FileSystem, method: SyncMethod, spec: SupplySpec, control: Control, sources: Sources) {
     this.fs = fs
+    this.zeroWriter = new ZeroWriter(fs, method)
     this.spec = spec
     this.control = control
     this.sources = sources
@@ -50,7 +57,27 @@ export class SegmentSupply {
     return this.builder !== undefined
   }
 
-  /** Does one chunk of work; false when there is nothing left to do. Throws what the file system throws. */
+  /** Is enough made ahead that the next chunk may wait, and leave the disk to the commits? */
+  get isAhead(): boolean {
+    const { control } = this
+    const limit = control.segmentLimit()
+    const used = control.writeOffset()
+    if (this.needsZeros(control.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return false
+    return this.builder === undefined || this.builder.filledTo / this.spec.segmentBytes > used / limit
+  }
+
+  /** Should whoever stages now ring the keeper? */
+  get isLow(): boolean {
+    const { control } = this
+    if (this.needsZeros(control.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return true
+    return control.readyState() === READY_NONE && this.needsNext()
+  }
+
+  /**
+   * Does one chunk of work; false when there is nothing to do by now. A small log is kept small: zeros are written
+   * some way ahead of the frames only, and the next segment is begun when a part of the current one is used.
+   * Throws what the file system throws.
+   */
   makeRoom(): boolean {
     const { control } = this
     // READY before SEGMENT: only this thread announces a segment, so once there is none, nobody can rotate, and the
@@ -58,13 +85,26 @@ export class SegmentSupply {
     const ready = control.readyState()
     const current = control.segmentSequence()
     const zeroedTo = control.zeroedTo(current)
-    if (zeroedTo > 0 && zeroedTo < control.segmentLimit()) {
+    if (
+      zeroedTo > 0 &&
+      this.needsZeros(zeroedTo, control.wantsRoom() ? Number.POSITIVE_INFINITY : AHEAD_BYTES)
+    ) {
       this.extendCurrent(current, zeroedTo)
       return true
     }
-    if (ready !== READY_NONE) return false
+    if (ready !== READY_NONE || !(control.wantsRoom() || this.needsNext())) return false
     this.prepareNext(current + 1)
     return true
+  }
+
+  private needsZeros(zeroedTo: number, aheadBytes: number): boolean {
+    const { control } = this
+    return zeroedTo < control.segmentLimit() && zeroedTo - control.writeOffset() < aheadBytes
+  }
+
+  private needsNext(): boolean {
+    const { control } = this
+    return control.writeOffset() >= control.segmentLimit() * NEXT_FROM_PART
   }
 
   /** Forgets a segment in the making, and its file. After an error, and before the files are left to somebody else. */
@@ -76,13 +116,7 @@ export class SegmentSupply {
 
   private extendCurrent(segment: number, from: number): void {
     const to = Math.min(from + CHUNK_BYTES, this.control.segmentLimit())
-    const fd = this.fs.open(join(this.spec.directory, segmentName(segment)), constants.O_RDWR, FILE_MODE)
-    try {
-      writeZeros(this.fs, fd, from, to)
-      this.fs.fullSync(fd)
-    } finally {
-      this.fs.close(fd)
-    }
+    this.zeroWriter.writeZeros(join(this.spec.directory, segmentName(segment)), from, to)
     this.control.advanceZeroed(segment, from, to)
   }
 
@@ -110,8 +144,7 @@ export class SegmentSupply {
     }
     const builder = this.builder
     if (builder.filledTo < spec.segmentBytes) {
-      builder.fill(builder.filledTo + CHUNK_BYTES)
-      builder.sync()
+      builder.fillBy(this.zeroWriter, builder.filledTo + CHUNK_BYTES)
       if (builder.filledTo < spec.segmentBytes) return
     }
     const prepared = builder.publish()

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { CommitContext } from '../commit/context.ts'
 import { leaveProtocol } from '../commit/join.ts'
 import { Leader } from '../commit/leader.ts'
+import { READY_NONE } from '../commit/segment-supply.ts'
 import { Watch } from '../commit/watch.ts'
 import { GroupWalError, WaitGivenUpError } from '../errors.ts'
 import { type LogRecord, readRecords } from '../read/reader.ts'
@@ -40,6 +41,8 @@ export interface LogStats extends CounterValues {
   /** False where no page-aligned memory could be had: then the log is written through the page cache. */
   alignedMemory: boolean
   segmentSequence: number
+  /** The segment after that one is made already; it is begun when a quarter of the current one is used. */
+  nextSegmentReady: boolean
 }
 
 /** What a log tells by events. */
@@ -139,6 +142,7 @@ export class Log extends EventEmitter<LogEvents> {
       syncReason: this.#parts.sync.reason,
       alignedMemory: this.#parts.aligned,
       segmentSequence: control.segmentSequence(),
+      nextSegmentReady: control.readyState() !== READY_NONE,
     }
   }
 

@@ -53,10 +53,10 @@ class Keeper {
   }
 
   async run(): Promise<void> {
-    const { control, memory } = this.context
+    const { control, memory, supply } = this.context
     while (!control.isStopped()) {
       const bell = control.keeperBellValue()
-      while (this.work()) await pause(control.wantsRoom())
+      while (this.work()) await pause(control.wantsRoom() || !supply.isAhead)
       if (control.isStopped()) break
       const rung = waitAsync(memory.words, control.keeperBellIndex(), bell)
       if (rung !== undefined) await rung
@@ -127,10 +127,10 @@ class Keeper {
   }
 }
 
-/** Lets messages in between two chunks; and, when nobody waits for the room, leaves the disk to the commits. */
-function pause(isWanted: boolean): Promise<void> {
+/** Lets messages in between two chunks; and, when nothing is urgent, leaves the disk to the commits. */
+function pause(isUrgent: boolean): Promise<void> {
   return new Promise((resolve) => {
-    if (isWanted) setImmediate(resolve)
+    if (isUrgent) setImmediate(resolve)
     else setTimeout(resolve, 2)
   })
 }

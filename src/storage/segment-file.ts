@@ -6,6 +6,7 @@ import { segmentName, temporaryName } from '../format/segment-name.ts'
 import { errorCode, FILE_MODE, listSegments, type NumberedFile } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { writeWhole, writeZeros } from './whole-io.ts'
+import type { ZeroWriter } from './zero-writer.ts'
 
 /** Where a segment's header voids what stands before it; the last frame that is kept, 0 when there is none. */
 export interface SegmentCut {
@@ -145,6 +146,13 @@ export class SegmentBuilder {
   fill(to: number): void {
     const end = Math.min(to, this.#spec.segmentBytes)
     this.#guard(() => writeZeros(this.#fs, this.#fd, this.#filledTo, end))
+    this.#filledTo = Math.max(this.#filledTo, end)
+  }
+
+  /** As fill, but through `zeroWriter`, and durable on return. */
+  fillBy(zeroWriter: ZeroWriter, to: number): void {
+    const end = Math.min(to, this.#spec.segmentBytes)
+    zeroWriter.writeZeros(this.#path, this.#filledTo, end)
     this.#filledTo = Math.max(this.#filledTo, end)
   }
 
