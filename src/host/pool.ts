@@ -139,9 +139,12 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
     return this.#retire(async () => {
       // Piscina counts each worker as often as it finishes a task, and so may end the others in the midst of theirs.
       if (options?.force === true || (await this.#isFinishedInTime())) return super.close(options)
-      super.emit('error', new Error(`the tasks were not finished within ${this.options.closeTimeout} ms`))
-      await super.destroy()
-      super.emit('close')
+      try {
+        super.emit('error', new Error(`the tasks were not finished within ${this.options.closeTimeout} ms`))
+      } finally {
+        await super.destroy()
+        super.emit('close')
+      }
     })
   }
 
@@ -163,9 +166,10 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   /** Waits for the runs to be settled, at most closeTimeout. */
   async #isFinishedInTime(): Promise<boolean> {
     const late = new AbortController()
+    const isLate = once(late.signal, 'abort')
     const timer = setTimeout(() => late.abort(), this.options.closeTimeout)
     while (this.#runs.size > 0 && !late.signal.aborted) {
-      await Promise.race([Promise.allSettled(this.#runs.keys()), once(late.signal, 'abort')])
+      await Promise.race([Promise.allSettled(this.#runs.keys()), isLate])
     }
     clearTimeout(timer)
     return !late.signal.aborted

@@ -181,6 +181,36 @@ test('destroy() also ends a worker that is busy', async () => {
   await log.close()
 })
 
+test('close() gives up after closeTimeout, says so, and ends the workers all the same', async () => {
+  const log = await openLog(temporaryDirectory())
+  const pool = createProducerPool(log, { filename: tasksUrl, maxThreads: 1, closeTimeout: 50 })
+  const run = rejectionOf(pool.run(null, { name: 'spinForever' }))
+  const emitted = once(pool, 'error')
+  await pool.close()
+  assert.match(((await emitted) as unknown as [Error])[0].message, /not finished within 50 ms/)
+  assert.match(((await run) as Error).message, /[Tt]erminat/)
+  assert.is(pool.threads.length, 0)
+  await log.close()
+})
+
+test('a worker that runs out of heap fails its own task; the others commit on', () =>
+  withPool({ maxThreads: 2, resourceLimits: { maxOldGenerationSizeMb: 16 } }, async (pool, log) => {
+    const died = once(log, 'producer-died')
+    const doomed = rejectionOf(pool.run(null, { name: 'runOutOfMemory' }))
+    let isDead = false
+    void doomed.then(() => {
+      isDead = true
+    })
+    const lsns: number[] = []
+    while (!isDead) lsns.push(((await pool.run('beside')) as { lsn: number }).lsn)
+    assert.is(((await doomed) as { code: string }).code, 'ERR_WORKER_OUT_OF_MEMORY')
+    await died
+    lsns.push(((await pool.run('after')) as { lsn: number }).lsn)
+    const kept = new Set([...log.read()].map(({ lsn }) => lsn))
+    for (const lsn of lsns) assert.ok(kept.has(lsn))
+    assert.not(log.lastCommitFailed)
+  }))
+
 test('Piscina.move works for the task and for its result', () =>
   withPool({ maxThreads: 1 }, async (pool) => {
     const bytes = new Uint8Array([1, 2, 3])

@@ -51,6 +51,15 @@ export function spinForever(): never {
   }
 }
 
+export function runOutOfMemory(): never {
+  const producer = connect()
+  const kept: unknown[] = []
+  for (;;) {
+    producer.append({ payload: 'going on' })
+    for (let count = 0; count < 1000; count++) kept.push({ count, text: `${count}` })
+  }
+}
+
 export function move(bytes: Uint8Array): unknown {
   return Piscina.move(bytes.map((byte) => byte + 1))
 }
