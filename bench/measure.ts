@@ -46,12 +46,14 @@ export async function measurePoint(
   const players: Player[] = []
   const absent: Row[] = []
   try {
+    const present: Contender[] = []
     for (const contender of point.contenders) {
       const reason = absence(contender, settings)
-      if (reason === undefined) players.push(await openPlayer(contender, settings))
+      if (reason === undefined) present.push(contender)
       else if (reason !== '')
         absent.push({ subject: contender.subject, label: contender.label, values: {}, note: reason })
     }
+    players.push(...(await Promise.all(present.map((contender) => openPlayer(contender, settings)))))
     for (let round = 0; round < settings.runs; round++) {
       // Nobody always comes after the same neighbour.
       for (let turn = 0; turn < players.length; turn++) {
@@ -59,7 +61,7 @@ export async function measurePoint(
       }
     }
   } finally {
-    for (const { arena } of players) await arena.close()
+    await Promise.all(players.map(({ arena }) => arena.close()))
   }
   return {
     workload,

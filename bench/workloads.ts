@@ -33,8 +33,8 @@ export const WORKLOADS: readonly Workload[] = [
       const threads = quick ? [1, 4, 16] : [1, 2, 4, 8, 16, 32, 64]
       return [
         ...threads.map((count) => points.commits('sync', count, 1)),
-        ...threads.map((count) => points.commits('promise', count, 64)),
-        ...threads.map((count) => points.commits('window', count, 256)),
+        ...(quick ? [1, 4] : threads).map((count) => points.commits('promise', count, 64)),
+        ...(quick ? [4] : threads).map((count) => points.commits('window', count, 256)),
       ]
     },
   },
@@ -42,9 +42,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'pending',
     about: '1 to 1024 commits pending (or in the window) per worker, for 1 and 4 workers',
     points: ({ quick }) => [
-      ...(quick ? [1, 64, 1024] : [1, 4, 16, 64, 256, 1024]).map((count) =>
-        points.commits('promise', 1, count),
-      ),
+      ...(quick ? [1, 1024] : [1, 4, 16, 64, 256, 1024]).map((count) => points.commits('promise', 1, count)),
       ...(quick ? [256] : [16, 64, 256, 1024]).map((count) => points.commits('promise', 4, count)),
       ...(quick ? [256] : [1, 16, 64, 256, 1024]).map((count) => points.commits('window', 1, count)),
       ...(quick ? [1024] : [16, 64, 256, 1024]).map((count) => points.commits('window', 4, count)),

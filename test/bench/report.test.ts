@@ -126,12 +126,12 @@ interface SeenChart {
   legendOverPlot: string[]
 }
 
-/** Runs in the page. The longest grid line tells where the plot ends. */
+/** Runs in the page. The plot ends 200 before the right edge; before each text of the legend stands its symbol. */
 const LOOK_AT_CHARTS = `Array.from(document.querySelectorAll('figure'), (figure) => {
   const svg = figure.querySelector('svg')
   const outer = svg.getBoundingClientRect()
   const scale = outer.width / 820
-  const plotEnd = outer.left + 620 * scale
+  const plotEnd = outer.left + 645 * scale
   const paths = Array.from(svg.querySelectorAll('path, polyline'))
   const lines = paths.filter((path) => {
     const box = path.getBoundingClientRect()
