@@ -1,6 +1,13 @@
 import { FLAG_CLOSE } from '../format/frame.ts'
 import { PHASE_CLOSED, PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
-import { SLOT_CANCELLED, SLOT_STAGED, SLOT_SYNCED, SLOT_WRITING, slotState } from '../shared/slots.ts'
+import {
+  SLOT_CANCELLED,
+  SLOT_FAILED,
+  SLOT_STAGED,
+  SLOT_SYNCED,
+  SLOT_WRITING,
+  slotState,
+} from '../shared/slots.ts'
 import type { CommitContext } from './context.ts'
 import { Poison } from './poison.ts'
 
@@ -49,11 +56,13 @@ export class FrameWriter {
     return true
   }
 
-  /** The log has failed or was closed: what is only staged is not written any more. */
+  /** The log has failed or was closed: what its owner does not write is not written any more. */
   private giveUpStaged(frame: number, stateWord: number): void {
     const { slots, phases, client } = this.context
     if (phases.phase() === PHASE_CLOSED) {
-      if (slotState(stateWord) === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
+      // close() gave up on it: a write that its owner, gone by now, had begun is not repeated, and may be on disk.
+      const isBegun = slotState(stateWord) === SLOT_WRITING
+      slots.changeState(frame, stateWord, client, isBegun ? SLOT_FAILED : SLOT_CANCELLED)
     } else {
       this.poison.settleFrame(frame)
     }

@@ -1,0 +1,163 @@
+// What an adversarial review of close() found.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openLog } from '../../src/index.ts'
+import {
+  PHASE_CLOSED,
+  VERDICT_ABANDONED,
+  VERDICT_CLOSED,
+  VERDICT_DURABLE,
+  VERDICT_NOT_WRITTEN,
+} from '../../src/shared/phase.ts'
+import { openFaulty } from '../support/failing-log.ts'
+import { contentAfterReopen } from '../support/log-content.ts'
+import { causeCode, type Failure, failureOf, failureWith } from '../support/rejection.ts'
+import { beforeNext, SimulatedLog, type SimulatedThread } from './simulated-threads.ts'
+
+const REOPEN = { segmentBytes: 1 << 20, syncMethod: 'fdatasync' } as const
+const LARGE = 'x'.repeat(100 * 1024)
+
+test('close({ timeoutMs }) tells nobody not-written about a record that a leader is staging', async () => {
+  const log = new SimulatedLog()
+  const [leader, asker, opener] = [log.start(), log.start(), log.startOpener()]
+  let told = -1
+  beforeNext(leader.context.ring, 'copyOut', () => {
+    assert.ok(opener.closing.begin())
+    assert.not(opener.closing.tryFinish())
+    // The deadline has passed, and passes again.
+    opener.closing.abandon()
+    opener.closing.abandon()
+    told = asker.context.phases.verdictOn(1)
+  })
+  const outcome = outcomeOf(leader, 'staged meanwhile')
+  assert.is.not(told, -1)
+  const isOnDisk = (await log.contentAfterReopen()).has(1)
+  if (outcome === 'durable') assert.ok(isOnDisk)
+  if (isOnDisk) assert.not([VERDICT_CLOSED, VERDICT_NOT_WRITTEN].includes(told), `verdict ${told} was told`)
+  assert.ok(opener.closing.abandon(), 'closed as soon as the lock is free')
+})
+
+test('close({ timeoutMs }) calls a staged record indeterminate, and it stays unwritten or becomes durable', async () => {
+  const log = new SimulatedLog()
+  const [leader, opener] = [log.start(), log.startOpener()]
+  // Staged, the lock released, the write not begun.
+  beforeNext(leader.leader.frames, 'writeStaged', () => {
+    assert.ok(opener.closing.begin())
+    assert.ok(opener.closing.abandon())
+  })
+  assert.is(outcomeOf(leader, 'staged'), 'indeterminate')
+  assert.ok(opener.closing.hasComeToRest())
+  // Nothing is written once the directory may be free.
+  assert.is((await log.contentAfterReopen()).size, 0)
+})
+
+for (const fate of ['dies', 'is cut off'] as const) {
+  test(`after close({ timeoutMs }) the directory is freed also when the thread that writes ${fate}`, async () => {
+    const log = new SimulatedLog()
+    const [writer, opener] = [log.start(), log.startOpener()]
+    writer.abandonInWrite('in its write')
+    assert.ok(opener.closing.begin())
+    assert.not(opener.closing.tryFinish())
+    assert.ok(opener.closing.abandon())
+    assert.not(opener.closing.hasComeToRest())
+    const told = opener.context.phases.verdictOn(1)
+    if (fate === 'dies') writer.die()
+    else writer.idle()
+    assert.ok(opener.closing.hasComeToRest())
+    assert.is(told, VERDICT_ABANDONED)
+    assert.is(opener.context.phases.verdictOn(1), told)
+    assert.is((await log.contentAfterReopen()).size, 0)
+  })
+}
+
+test('a failed log is not closed while a leader is staging a record that it would write later', async () => {
+  const log = new SimulatedLog({ slotCount: 2 })
+  const [dead, leader, other, opener] = [log.start(), log.start(), log.start(), log.startOpener()]
+  dead.abandonInWrite('frame of the dead')
+  dead.die()
+  let told = -1
+  beforeNext(leader.context.ring, 'copyOut', () => {
+    // The frame of the dead reaches the disk, and fails nevertheless.
+    other.failNextWrite()
+    other.watch.lookForDead()
+    assert.ok(opener.closing.begin())
+    opener.closing.tryFinish()
+    told = other.context.phases.verdictOn(2)
+  })
+  assert.is.not(outcomeOf(leader, 'staged meanwhile'), 'durable')
+  assert.is.not(told, -1)
+  assert.is.not(told, VERDICT_DURABLE)
+  assert.ok(opener.closing.tryFinish())
+  assert.is(opener.context.phases.phase(), PHASE_CLOSED)
+  // The first was told to be indeterminate, the second not to be written.
+  assert.is(other.context.phases.verdictOn(2), VERDICT_NOT_WRITTEN)
+  assert.not((await log.contentAfterReopen()).has(2))
+})
+
+test('close({ timeoutMs }) during a resume closes the log for good, and the resume is refused', async () => {
+  const { log, faults, directory } = await openFaulty({ segmentBytes: 8 << 20 }, 0)
+  const producer = log.connect()
+  // The keeper is at work, so that resume() has to wait.
+  const held = faults.hold('write-other')
+  const kept: number[] = []
+  while (held.heldCount === 0) kept.push((await producer.commit({ payload: LARGE })).lsn)
+  faults.fail('write-frame', { code: 'EIO' })
+  await failureWith('GROUPWAL_COMMIT_FAILED', () => producer.commitSync({ payload: 'failed' }))
+  const resumed = failureOf(log.resume())
+  await failureWith('GROUPWAL_TIMEOUT', log.close({ timeoutMs: 1 }))
+  await failureWith('GROUPWAL_CLOSED', () => producer.commitSync({ payload: 'refused' }))
+  held.release()
+  assert.is((await resumed).code, 'GROUPWAL_RESUME_REFUSED')
+  await failureWith('GROUPWAL_CLOSED', () => producer.commitSync({ payload: 'still refused' }))
+  await untilUnlocked(directory)
+  assert.equal([...(await contentAfterReopen(directory, REOPEN)).keys()], kept)
+})
+
+test('close() of a log whose segment cannot be opened ends, says why, and loses nothing acknowledged', async () => {
+  const { log, faults, directory, producers } = await openFaulty({}, 1)
+  await producers[0].commitSync('kept')
+  await producers[0].close()
+  faults.fail('open', { code: 'EMFILE' }, { times: 1e6 })
+  const failure = await failureWith('GROUPWAL_IO', within(5000, log.close()))
+  assert.is(causeCode(failure), 'EMFILE')
+  faults.clear('open')
+  assert.equal([...(await contentAfterReopen(directory, REOPEN)).values()], ['kept'])
+})
+
+function outcomeOf(thread: SimulatedThread, payload: string): string {
+  try {
+    thread.commit(payload)
+    return 'durable'
+  } catch (error) {
+    return String((error as Failure).outcome)
+  }
+}
+
+/** The directory is freed behind the back of a close() that gave up waiting. */
+async function untilUnlocked(directory: string): Promise<void> {
+  for (;;) {
+    try {
+      const log = await openLog(directory, REOPEN)
+      await log.close()
+      return
+    } catch (error) {
+      if ((error as Failure).code !== 'GROUPWAL_LOCKED') throw error
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+}
+
+/** The promise, or an error when it is not settled in time. */
+async function within<T>(limitMs: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not settled within ${limitMs} ms`)), limitMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+test.run()
