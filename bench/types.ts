@@ -143,7 +143,7 @@ export interface Results {
 export interface PeerVerdict {
   version: string
   durable: boolean
-  /** Syncs per acknowledged commit, one thread, one at a time. */
+  /** Syncs per acknowledged commit, one thread, one at a time; the median. */
   syncsPerCommit: number | undefined
   note: string
 }
