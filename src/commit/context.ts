@@ -14,7 +14,7 @@ import type { SegmentWriter } from './segment-writer.ts'
 export interface Clock {
   /** Milliseconds since 1970; may run backwards. */
   wallMs(): number
-  /** Milliseconds since some instant; never runs backwards. */
+  /** Milliseconds since some instant, the same one in every thread of the process; never runs backwards. */
   monotonicMs(): number
 }
 

@@ -83,7 +83,7 @@ export class FrameWriter {
     const { slots, writer, client, counters, clock, memory } = this.context
     const length = slots.frameBytes(frame)
     const startedMs = clock.monotonicMs()
-    slots.storeStarted(frame, clock.wallMs())
+    slots.storeStarted(frame, Math.floor(startedMs))
     if (!writer.writeDurably(memory.bytes, slots.bufferAt(frame), length, slots.offsetOf(frame), startedMs)) {
       this.poison.failFrame(frame, writing, writer.failedCall, writer.failedErrno)
       return

@@ -13,9 +13,13 @@ import { SegmentSupply, type SupplySpec } from './segment-supply.ts'
 import { SegmentWriter } from './segment-writer.ts'
 
 /** The clocks of the machine. */
-export const systemClock: Clock = {
-  wallMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+export const systemClock: Clock = createSystemClock()
+
+function createSystemClock(): Clock {
+  // performance.now() counts from the start of its thread, hrtime() does not, but makes an array at each call.
+  const [seconds, nanoseconds] = process.hrtime()
+  const originMs = seconds * 1000 + nanoseconds / 1e6 - performance.now()
+  return { wallMs: () => Date.now(), monotonicMs: () => originMs + performance.now() }
 }
 
 /** What a thread brings along when it joins the protocol. */

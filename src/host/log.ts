@@ -296,7 +296,7 @@ export class Log extends EventEmitter<LogEvents> {
     const frame = control.publishedCount()
     if (frame === control.stagedCount() || frame === this.#stalledFrame) return
     if (slotState(slots.stateWord(frame)) !== SLOT_WRITING) return
-    const lastsMs = clock.wallMs() - slots.startedMs(frame)
+    const lastsMs = Math.floor(clock.monotonicMs()) - slots.startedMs(frame)
     if (lastsMs < this.#parts.options.stallWarnMs) return
     this.#stalledFrame = frame
     this.emit('stalled', { lastsMs })

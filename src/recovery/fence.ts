@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { assert } from '../assert.ts'
 import { GroupWalError } from '../errors.ts'
 import { decodeSegmentHeader, MAX_BLOCK_BYTES, type SegmentHeader } from '../format/segment-header.ts'
+import { segmentName } from '../format/segment-name.ts'
 import {
   errorCode,
   FILE_MODE,
@@ -68,9 +69,13 @@ export function fence(fs: FileSystem, directory: string, spec: FenceSpec): Fence
     return makeFence(fs, directory, spec)
   } catch (error) {
     if (errorCode(error) === undefined || GroupWalError.is(error)) throw error
-    const message = `the failed commits cannot be fenced off: ${(error as Error).message}`
-    throw new GroupWalError('GROUPWAL_RESUME_REFUSED', message, { cause: error })
+    throw refused((error as Error).message, error)
   }
+}
+
+function refused(why: string, cause?: unknown): GroupWalError {
+  const message = `the failed commits cannot be fenced off: ${why}`
+  return new GroupWalError('GROUPWAL_RESUME_REFUSED', message, { cause })
 }
 
 function makeFence(fs: FileSystem, directory: string, spec: FenceSpec): FenceResult {
@@ -120,9 +125,11 @@ function checkCut(
   cut: SegmentCut,
   blockBytes: number,
 ): void {
-  if (cut.offset > blockBytes || segments.at(0)?.number === cut.segment) return
   const segment = segments.find(({ number }) => number === cut.segment)
-  const header = segment === undefined ? undefined : readHeader(fs, segment)
+  // Somebody removed it while the log was open, and acknowledged records with it.
+  if (segment === undefined) throw refused(`segment ${segmentName(cut.segment)} is missing`)
+  if (cut.offset > blockBytes || segments.at(0)?.number === cut.segment) return
+  const header = readHeader(fs, segment)
   assert(header !== undefined && header.cutSegment > 0, 'a fence cuts behind the last durable frame')
 }
 

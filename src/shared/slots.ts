@@ -21,7 +21,7 @@ import type { SharedMemory } from './memory.ts'
  *  14  | SEGMENT (wide)    | lock          |
  *  16  | FRAME_SEQUENCE    | lock          | (wide)
  *  18  | PREVIOUS_OFFSET   | lock          | (wide)
- *  20  | STARTED_MS (wide) | owner         | wall clock when the write began
+ *  20  | STARTED_MS (wide) | owner         | monotonic clock when the write began
  *  22  | FLAGS             | lock          | frame flags
  *  24  | PREVIOUS_SEGMENT  | lock          | (wide)
  *  26  | PREVIOUS_END      | lock          | (wide) offset behind the frame before it
@@ -170,6 +170,7 @@ export class SlotTable {
     return compareExchange(this.words, this.at(frame) + STATE, expected, next) ? next : 0
   }
 
+  /** When its write began, by the monotonic clock; a whole number. */
   storeStarted(frame: number, nowMs: number): void {
     this.wide.store((this.at(frame) + STARTED_MS) * 4, nowMs)
   }
