@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { LSN_LIMIT } from '../commit/appender.ts'
 import { FRAME_HEADER_BYTES } from '../format/frame.ts'
 import { GRANULE_BYTES, RECORD_HEADER_BYTES } from '../format/record.ts'
 import { MAX_CLIENTS_LIMIT } from '../shared/layout.ts'
@@ -106,7 +107,7 @@ export function resolveOptions(directory: string, options: OpenOptions = {}): Re
     ringPosition: checkInteger('ringPosition', options.ringPosition ?? 0, 2 ** 32 - 1),
   }
   if (options.firstLsn !== undefined) {
-    resolved.firstLsn = checkInteger('firstLsn', options.firstLsn, Number.MAX_SAFE_INTEGER, 1)
+    resolved.firstLsn = checkInteger('firstLsn', options.firstLsn, LSN_LIMIT, 1)
   }
   return resolved
 }
