@@ -76,9 +76,9 @@ export class DepthFirst implements Chooser {
     return 0
   }
 
-  onStep(machine: Machine, mayDie: boolean): number {
+  onStep(machine: Machine, mayDie: boolean, isShared: boolean): number {
     const { limits, current } = machine
-    const mayPreempt = this.preemptions < this.bound
+    const mayPreempt = isShared && this.preemptions < this.bound
     const mayKill = mayDie && machine.deaths < limits.deaths && (machine.mortal & (1 << current)) !== 0
     if (!mayPreempt) {
       if (!mayKill) return GO_ON

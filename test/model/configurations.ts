@@ -107,6 +107,7 @@ function explorationsWith(slots: number): Exploration[] {
     }),
     named('append, commit and committer', [appending(true), committing(1), committer()], { method: 'dsync' }),
     named('append, seals and committer', [appending(true), committer()], { seals: true, method: 'dsync' }),
+    named('append, seals on time, committer', [appending(false), committer()], { seals: true, limits: late }),
     named('segments of one frame', repeat(2, 2), { segmentFrames: 1, method: 'dsync' }),
     named('early re-checks', repeat(2, 1), { limits: late }),
     named('early re-checks, committer', [appending(true), committing(1), committer()], {
@@ -125,6 +126,22 @@ function explorationsWith(slots: number): Exploration[] {
     named('1 death, batch', [batching(), committing(1)], { limits: death, bound: 1, ...NEAR_SIGN }),
     named('1 death, committer', [appending(false), committing(1), committer()], { limits: death, bound: 1 }),
     named('1 death, segments of one frame', repeat(2, 2), { limits: death, bound: 1, segmentFrames: 1 }),
+    named('1 call cut off', [{ ...committing(2), survives: true }, committing(1)], {
+      limits: death,
+      bound: 1,
+    }),
+    named('1 call cut off, full ring', [{ ...committing(2), survives: true }, committing(1)], {
+      ...tiny,
+      ringGranules: 2,
+      limits: death,
+      bound: 1,
+      method: 'dsync',
+    }),
+    named('1 batch cut off, committer', [{ ...appending(true), survives: true }, batching(), committer()], {
+      limits: death,
+      bound: 1,
+      method: 'dsync',
+    }),
     named('2 deaths', repeat(3, 1), { limits: { ...NO_FAILURE, deaths: 2 }, bound: 0, method: 'dsync' }),
     named('1 failure', repeat(2, 1), { limits: fault }),
     named('1 failure, 3 threads', repeat(3, 1), { limits: fault, bound: 1 }),
@@ -181,6 +198,11 @@ function randomWith(slots: number): Exploration[] {
         ...NEAR_WRAP,
         limits: { ...NO_FAILURE, faults: 2, timeOuts: 1 },
       },
+    ),
+    named(
+      'calls cut off',
+      [{ ...committing(2), survives: true }, { ...appending(true), survives: true }, batching(), committer()],
+      { ringGranules: 4, limits: { deaths: 2, faults: 1, timeOuts: 1 } },
     ),
     named('everything', [committing(2), batching(), appending(true), resuming(), committer()], {
       ringGranules: 4,

@@ -6,6 +6,9 @@ import { type Machine, Violation } from './machine.ts'
 /** Who wrote a record: thread * 16 + its number, plus 1. NOOP for the place of a dead producer. */
 export const NOOP = -1
 
+/** More LSNs than any run hands out. */
+export const LSN_LIMIT = 40
+
 /** Salts in the model tell their segment. */
 export const SALT_FACTOR = 11
 
@@ -70,6 +73,7 @@ export class ModelDisk {
   private cellCount: number
   private readonly fds: { segment: number; seenErrors: number }[]
   private fdCount: number
+  private keptFds: number
   /** By segment: how many failed syncs it has had. */
   private readonly errors: number[]
   private lastSegment: number
@@ -90,6 +94,7 @@ export class ModelDisk {
     this.cellCount = 0
     this.fds = []
     this.fdCount = 0
+    this.keptFds = 0
     this.errors = []
     this.lastSegment = 1
     this.cursor = {
@@ -102,15 +107,16 @@ export class ModelDisk {
       lastLsn: spec.firstLsn - 1,
     }
     this.known = new Map()
-    this.durable = new Int32Array(128)
-    this.touched = new Uint8Array(128)
-    this.notWritten = new Uint8Array(128)
+    this.durable = new Int32Array(LSN_LIMIT)
+    this.touched = new Uint8Array(LSN_LIMIT)
+    this.notWritten = new Uint8Array(LSN_LIMIT)
   }
 
   reset(): void {
     const { cursor, spec } = this
     this.cellCount = 0
-    this.fdCount = 0
+    this.fdCount = this.keptFds
+    for (let fd = 0; fd < this.keptFds; fd++) this.fds[fd].seenErrors = 0
     this.errors.length = 0
     this.lastSegment = 1
     cursor.segment = 1
@@ -123,6 +129,11 @@ export class ModelDisk {
     this.durable.fill(0)
     this.touched.fill(0)
     this.notWritten.fill(0)
+  }
+
+  /** What is open now is open when a run begins. */
+  keepOpenFiles(): void {
+    this.keptFds = this.fdCount
   }
 
   // ---- the calls of a file system

@@ -34,7 +34,7 @@ export class Violation extends Error {
 /** Says which thread runs next and what fails. Each answer is one of the codes above. */
 export interface Chooser {
   /** Thread `machine.current` is about to do an operation. GO_ON, another ready thread, KILL, or TIME_OUT + n. */
-  onStep(machine: Machine, mayDie: boolean): number
+  onStep(machine: Machine, mayDie: boolean, isShared: boolean): number
   /** The current thread cannot go on: which one does? Only called when there are two or more. */
   onSwitch(machine: Machine): number
   /** How does the disk answer? 0 is the usual answer. Only called while faults are left. */
@@ -224,19 +224,24 @@ export class Machine {
 
   /** Before each operation: true when the thread must yield. */
   step(site: number): boolean {
-    return this.ask(site, true)
+    return this.ask(site, true, true)
+  }
+
+  /** As step, before an operation upon a word that its lock or owner keeps from everybody else. */
+  stepData(site: number): boolean {
+    return this.ask(site, true, false)
   }
 
   /** As step, where a thread cannot be stopped for good: between the exchange and the store of a reservation. */
   stepUnstoppable(site: number): boolean {
-    return this.ask(site, false)
+    return this.ask(site, false, true)
   }
 
-  private ask(site: number, mayDie: boolean): boolean {
+  private ask(site: number, mayDie: boolean, isShared: boolean): boolean {
     if (this.isQuiet) return false
     if (this.onSite !== undefined) this.onSite(site)
     if (++this.steps > STEP_LIMIT) throw new Violation('P10', `no end after ${STEP_LIMIT} steps: a livelock`)
-    const answer = this.chooser.onStep(this, mayDie)
+    const answer = this.chooser.onStep(this, mayDie, isShared)
     this.questions++
     if (answer === GO_ON) return false
     this.schedule.push(this.questions - 1, answer)

@@ -68,7 +68,8 @@ export class ModelThread {
   readonly closer: Closing
   readonly records: EncodableRecord[]
   readonly ledger: Ledger
-  lastLsn: number
+  /** The task that it is at. */
+  task: number
 
   constructor(
     number: number,
@@ -89,14 +90,15 @@ export class ModelThread {
     this.closer = new Closing(context, this.leader, this.watch)
     this.records = records
     this.ledger = ledger
-    this.lastLsn = 0
+    this.task = 0
   }
 }
 
-/** The life of a thread. A generator in the explored build. */
-export function runTasks(thread: ModelThread, tasks: readonly Task[]): void {
-  for (let index = 0; index < tasks.length; index++) {
+/** The life of a thread, from task `first` on. A generator in the explored build. */
+export function runTasks(thread: ModelThread, tasks: readonly Task[], first: number): void {
+  for (let index = first; index < tasks.length; index++) {
     const task = tasks[index]
+    thread.task = index
     if (task.kind === 'commit') commitRecords(thread, task.record, 1)
     else if (task.kind === 'batch') commitRecords(thread, task.record, task.count)
     else if (task.kind === 'append') appendRecord(thread, task.record)

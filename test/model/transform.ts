@@ -21,6 +21,8 @@ const STEPS = new Set([
   ...['load', 'store', 'add', 'compareExchange'].map((name) => `wide:${name}`),
   ...['dataSync', 'fullSync'].map((name) => `fs:${name}`),
   'liveness:threadState',
+  // Not atomic, and many: the bytes of a record, of a batch.
+  ...['copyOut', 'encodeRecord', 'encodeNoop'].map((name) => `m:${name}`),
 ])
 /** Operations that are generators themselves. */
 const GENERATORS = new Set(['f:wait', 'f:pause', 'wide:reserve', 'fs:write'])
@@ -35,6 +37,37 @@ const SILENT = new Set(
     ...['storeFailure', 'failureErrno', 'failureCall', 'clearLastCommitFailed'],
   ].map((name) => `m:${name}`),
 )
+/**
+ * Words that are looked at and changed under the commit-lock, or by the owner of a slot, and by nobody else: who dies
+ * here leaves something half done, but a mere switch is as good as one at the operation that follows (as CHESS has
+ * it: threads are switched at synchronization). Random schedules switch here too, lest this is not so.
+ */
+const DATA = new Set(
+  [
+    ...[
+      'writeOffset',
+      'frameSequence',
+      'previousOffset',
+      'previousChecksum',
+      'previousSegment',
+      'previousEnd',
+    ],
+    ...['saltLow', 'saltHigh', 'segmentLimit', 'frameBytes', 'ringEnd', 'checksumOf', 'flagsOf', 'offsetOf'],
+    ...[
+      'segmentOf',
+      'frameSequenceOf',
+      'previousChecksumOf',
+      'previousOffsetOf',
+      'previousSegmentOf',
+      'previousEndOf',
+    ],
+  ].map((name) => `m:${name}`),
+)
+/** Methods all of whose operations are such data, but for those upon the words that the pattern names. */
+const DATA_METHODS: Record<string, RegExp> = {
+  stageSlot: /STATE|FIRST_LSN|END_LSN|RECORD_COUNT/,
+  storeChain: /^$/,
+}
 const RECEIVERS = new Set(['wide', 'fs', 'liveness'])
 
 interface AnyNode extends Node {
@@ -80,7 +113,8 @@ export function transform(source: string, skip: (offset: number) => boolean): Tr
     if (call.in === undefined) throw new Error(`an operation outside of any function: ${text(source, node)}`)
     if (isStep(key) || (GENERATORS.has(key) && key !== 'f:pause')) {
       const args = node.arguments as AnyNode[]
-      const point = `(M.step(${sites.length}) && (yield))`
+      const kind = isData(call, source) ? 'stepData' : 'step'
+      const point = `(M.${kind}(${sites.length}) && (yield))`
       output.appendLeft(node.end - 1, args.length > 0 ? `, ${point}` : point)
       sites.push(`${call.in.name}: ${text(source, node)}`)
     }
@@ -90,6 +124,11 @@ export function transform(source: string, skip: (offset: number) => boolean): Tr
     }
   }
   return { code: output.toString(), sites }
+}
+
+function isData({ key, node, in: within }: FoundCall, source: string): boolean {
+  const shared = within === undefined ? undefined : DATA_METHODS[within.name]
+  return DATA.has(key) || (shared !== undefined && !shared.test(text(source, node)))
 }
 
 function collect(

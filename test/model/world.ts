@@ -1,4 +1,5 @@
 import type { EncodableRecord } from '../../src/commit/appender.ts'
+import { THREAD_GONE, THREAD_POLLING, THREAD_RUNNING } from '../../src/commit/liveness.ts'
 import type { GroupWalError } from '../../src/errors.ts'
 import { CLIENT_COMMITTER, CLIENT_PRODUCER } from '../../src/shared/clients.ts'
 import { RESERVATION } from '../../src/shared/layout.ts'
@@ -11,7 +12,7 @@ import {
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import type { SyncMethod } from '../../src/storage/sync-method.ts'
 import type { LoadedProtocol, Protocol } from './build-protocol.ts'
-import { ModelDisk, NOOP, SALT_FACTOR } from './disk.ts'
+import { LSN_LIMIT, ModelDisk, NOOP, SALT_FACTOR } from './disk.ts'
 import {
   type Chooser,
   DEAD,
@@ -31,6 +32,8 @@ export interface ThreadPlan {
   isDaemon?: boolean
   /** May be killed, when the configuration allows deaths. */
   isMortal?: boolean
+  /** In place of dying, its call is cut off (as by a `vm` timeout), and it goes on with its next task. */
+  survives?: boolean
 }
 
 /** One small log, its threads, and what may go wrong. */
@@ -103,10 +106,10 @@ export class World implements Ledger {
       isDsync: configuration.method === 'dsync',
       ownerOf: (payload, continues) => this.ownerOf(payload, continues),
     })
-    this.owners = new Int32Array(128)
-    this.verdicts = new Int8Array(128)
+    this.owners = new Int32Array(LSN_LIMIT)
+    this.verdicts = new Int8Array(LSN_LIMIT)
     this.lastLsn = new Float64Array(count)
-    this.holes = new Uint8Array(128)
+    this.holes = new Uint8Array(LSN_LIMIT)
     this.refusedOwners = []
     this.isClosed = false
     const { memory, views } = this.makeMemory(segmentBytes)
@@ -114,6 +117,7 @@ export class World implements Ledger {
     const fs = this.makeFileSystem()
     this.threads = []
     for (let index = 0; index < count; index++) this.threads.push(this.makeThread(index, memory, views, fs))
+    this.disk.keepOpenFiles()
     this.template = this.words.slice(0, memory.layout.slotBuffersAt / 4)
     this.restore = makeRestore(this.threads)
     this.machine.onKill = (thread) => this.noteDeath(thread)
@@ -136,7 +140,7 @@ export class World implements Ledger {
     try {
       for (let index = 0; index < configuration.threads.length; index++) {
         const { tasks } = configuration.threads[index]
-        machine.start(index, protocol.runTasks(threads[index], tasks) as unknown as ModelGenerator)
+        machine.start(index, protocol.runTasks(threads[index], tasks, 0) as unknown as ModelGenerator)
       }
       machine.run()
       if (machine.deaths > 0) this.runFinisher()
@@ -154,7 +158,7 @@ export class World implements Ledger {
   private runFinisher(): void {
     const { machine, protocol, threads } = this
     const last = threads.length - 1
-    machine.start(last, protocol.runTasks(threads[last], FINISHER_TASKS) as unknown as ModelGenerator)
+    machine.start(last, protocol.runTasks(threads[last], FINISHER_TASKS, 0) as unknown as ModelGenerator)
     machine.run()
   }
 
@@ -265,13 +269,15 @@ export class World implements Ledger {
       thread,
       liveness: {
         identity: () => identity,
-        threadState: (which: number) => (machine.isDead(which - THREAD_BASE) ? 2 : 0),
+        threadState: (which: number) => this.threadState(which - THREAD_BASE),
       },
       writer: new protocol.SegmentWriter(fs, '', configuration.method),
       supply: new protocol.ModelSupply(views.control, memory.layout.segmentBytes) as never,
       clock: { wallMs: () => MODEL_WALL_MS, monotonicMs: () => machine.nowMs },
       sources: { randomBytes: (bytes: number) => new Uint8Array(bytes), nowMs: () => MODEL_WALL_MS },
     }
+    // Opened before the runs begin: a run then begins with open segments, as a log at work does.
+    context.writer.openSegment(1)
     return new protocol.ModelThread(index, context, fs, configuration.seals ? 100 : 0, records, this)
   }
 
@@ -313,7 +319,9 @@ export class World implements Ledger {
     }
     this.verdicts[at] = verdict
     if (verdict === VERDICT_DURABLE) {
-      if (this.disk.durable[at] !== this.owners[at]) {
+      const owner = this.disk.durable[at]
+      // Of a call that was cut off nobody learned the LSN; a later flush may speak for it all the same.
+      if (owner === 0 || (this.owners[at] !== 0 && owner !== this.owners[at])) {
         throw new Violation('P1', `record ${lsn} is acknowledged, and another or none is on the disk`)
       }
     } else if (outcomeOf(verdict) === 'not-written') {
@@ -329,8 +337,22 @@ export class World implements Ledger {
     this.isClosed = true
   }
 
-  /** What a dead thread left: a hole where its place was reserved and not published. */
+  /** As Liveness has it: a thread between two calls of the protocol sits in its event loop. */
+  private threadState(thread: number): number {
+    const state = this.machine.states[thread]
+    return state === DEAD ? THREAD_GONE : state === DONE ? THREAD_POLLING : THREAD_RUNNING
+  }
+
   private noteDeath(thread: number): void {
+    this.noteHole(thread)
+    const { tasks, survives } = this.configuration.threads[thread]
+    if (survives !== true) return
+    const rest = this.protocol.runTasks(this.threads[thread], tasks, this.threads[thread].task + 1)
+    this.machine.start(thread, rest as unknown as ModelGenerator)
+  }
+
+  /** What a thread left that was stopped: a hole where its place was reserved and not published. */
+  private noteHole(thread: number): void {
     const { clients, ring, client } = this.threads[thread].context
     const position = clients.placePosition(client)
     if (this.codeAt(ring, position) !== (0x80000000 | client | 0)) return

@@ -1,0 +1,158 @@
+// Explores schedules for as long as it is given:
+//
+//   node scripts/run.mjs test/model/explore.ts [--seconds 150] [--processes 2] [--only TEXT] [--seed N] [--json FILE]
+//   node scripts/run.mjs test/model/explore.ts --mutations          the seeded mutations, each with its killer
+//   node scripts/run.mjs test/model/explore.ts --only 'NAME' --schedule '12>1,40x' [--mutation NAME]   one schedule, traced
+//
+// Exits with 1 when a schedule breaks a promise, or when a mutation survives. "all" in the table means that every
+// schedule within the bounds was run, "cut" that there are more, "random" that they were drawn at random.
+
+import { fork } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { buildProtocol, loadProtocol } from './build-protocol.ts'
+import { EXPLORATIONS, type Exploration } from './configurations.ts'
+import type { ShardWork } from './explore-shard.ts'
+import shardUrl from './explore-shard.ts?url'
+import { type Explored, explore, traceSchedule } from './explorer.ts'
+import { MUTATIONS } from './mutations.ts'
+
+const { values: args } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '150' },
+    processes: { type: 'string', default: '2' },
+    only: { type: 'string', default: '' },
+    seed: { type: 'string', default: process.env.SEED ?? String(Math.trunc(Math.random() * 2 ** 30)) },
+    schedule: { type: 'string', default: process.env.SCHEDULE },
+    mutation: { type: 'string' },
+    mutations: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+})
+
+/** One configuration, together over all processes. */
+interface Row extends Explored {
+  kind: 'all' | 'cut' | 'random'
+}
+
+if (args.schedule !== undefined) await replay(args.schedule)
+else if (args.mutations) await huntMutations()
+else await exploreEverything()
+
+async function replay(schedule: string): Promise<void> {
+  const exploration = EXPLORATIONS.find(({ name }) => name === args.only)
+  if (exploration === undefined)
+    throw new Error(`--only must name a configuration, such as: ${EXPLORATIONS[0].name}`)
+  const mutation = MUTATIONS.find(({ name }) => name === args.mutation)
+  const edits = mutation?.edits.map((edit) => ({ ...edit, name: mutation.name })) ?? []
+  const violation = await traceSchedule(exploration, schedule, console.log, edits)
+  process.exitCode = violation === undefined ? 0 : 1
+}
+
+async function huntMutations(): Promise<void> {
+  for (const { name, edits, seenBy } of MUTATIONS) {
+    const loaded = loadProtocol(await buildProtocol(edits.map((edit) => ({ ...edit, name }))))
+    const exploration = EXPLORATIONS.find((each) => each.name === seenBy)!
+    const { failure, schedules } = explore(exploration, loaded, {
+      budgetMs: Number(args.seconds) * 1000,
+      seed: 1,
+    })
+    if (failure === undefined) process.exitCode = 1
+    console.log(
+      `${failure === undefined ? 'SURVIVED' : 'killed  '} ${String(schedules).padStart(7)}  ${name} (${seenBy})`,
+    )
+    if (failure !== undefined)
+      console.log(`                  ${failure.promise}, schedule ${failure.schedule || 'the usual one'}`)
+  }
+}
+
+async function exploreEverything(): Promise<void> {
+  const startedAt = performance.now()
+  const endMs = startedAt + Number(args.seconds) * 1000
+  const shards = Number(args.processes)
+  const explorations = EXPLORATIONS.filter(({ name }) => name.includes(args.only))
+  console.log(`${explorations.length} configurations, ${shards} processes, SEED=${args.seed}`)
+  const rows: Row[] = []
+  const workers = await Promise.all(Array.from({ length: shards }, () => startShard()))
+  // The whole ones take what they need, so the rest of the time is shared anew before each.
+  for (const [index, exploration] of explorations.entries()) {
+    const budgetMs = Math.max(500, (endMs - performance.now()) / (explorations.length - index))
+    const parts = await Promise.all(
+      workers.map((worker, shard) =>
+        worker.explore(exploration, { budgetMs, shard, shards, seed: Number(args.seed) }),
+      ),
+    )
+    const row = addUp(exploration, parts)
+    rows.push(row)
+    printRow(row)
+  }
+  for (const worker of workers) worker.end()
+  summarize(rows, (performance.now() - startedAt) / 1000)
+}
+
+interface Shard {
+  explore(exploration: Exploration, options: ShardWork['options']): Promise<Explored>
+  end(): void
+}
+
+async function startShard(): Promise<Shard> {
+  const child = fork(fileURLToPath(shardUrl), { serialization: 'advanced' })
+  const next = (): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const onExit = (code: number | null): void => reject(new Error(`an explorer ended with ${code}`))
+      child.once('exit', onExit)
+      child.once('message', (message) => {
+        child.off('exit', onExit)
+        resolve(message)
+      })
+    })
+  await next()
+  return {
+    explore: (exploration, options) => {
+      const answer = next() as Promise<Explored>
+      child.send({ name: exploration.name, options } satisfies ShardWork)
+      return answer
+    },
+    end: () => child.disconnect(),
+  }
+}
+
+function addUp(exploration: Exploration, parts: readonly Explored[]): Row {
+  const isExhausted = parts.every((part) => part.isExhausted)
+  return {
+    name: exploration.name,
+    kind: exploration.isRandom ? 'random' : isExhausted ? 'all' : 'cut',
+    schedules: parts.reduce((sum, { schedules }) => sum + schedules, 0),
+    steps: parts.reduce((sum, { steps }) => sum + steps, 0),
+    seconds: Math.max(...parts.map(({ seconds }) => seconds)),
+    isExhausted,
+    failure: parts.find(({ failure }) => failure !== undefined)?.failure,
+  }
+}
+
+function printRow({ kind, schedules, steps, seconds, name, failure }: Row): void {
+  const perSecond = Math.round(schedules / seconds)
+  const counts = [String(schedules).padStart(9), `${String(Math.round(steps / schedules)).padStart(4)} steps`]
+  console.log(`${kind.padEnd(6)} ${counts.join(' ')} ${String(perSecond).padStart(7)}/s  ${name}`)
+  if (failure === undefined) return
+  console.log(`  BROKEN ${failure.message}`)
+  console.log(
+    `  node scripts/run.mjs test/model/explore.ts --only '${failure.name}' --schedule '${failure.schedule}'`,
+  )
+}
+
+function summarize(rows: readonly Row[], seconds: number): void {
+  const sum = (kind: string): number =>
+    rows.filter((row) => row.kind === kind).reduce((total, { schedules }) => total + schedules, 0)
+  const broken = rows.filter(({ failure }) => failure !== undefined)
+  const whole = rows.filter(({ kind }) => kind === 'all').length
+  const total = sum('all') + sum('cut') + sum('random')
+  console.log(
+    `${total} schedules in ${seconds.toFixed(0)} s: ${whole} configurations explored in full (${sum('all')}), ` +
+      `${sum('cut')} schedules of those that were cut, ${sum('random')} random; ${broken.length} broken`,
+  )
+  const report = { seed: Number(args.seed), seconds, schedules: total, rows }
+  if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify(report, undefined, 2)}\n`)
+  if (broken.length > 0) process.exitCode = 1
+}
