@@ -279,18 +279,26 @@ test('a flush is woken at its own LSN, though this thread waits for a newer one 
 })
 
 test('a sync that lasts over stallWarnMs emits stalled, once, and says how long it lasts', async () => {
-  await withHeldDisk({ stallWarnMs: 20 }, async ({ log, gate, producer }) => {
-    const stalls: number[] = []
+  const stalls: number[] = []
+  let told: Promise<unknown> | undefined
+  const listen = (log: Log) => {
     log.on('stalled', ({ lastsMs }) => stalls.push(lastsMs))
-    const committed = producer.commit({ payload: 'waits' })
-    await once(log, 'stalled')
-    // As long as some more of its looks take.
-    await failureWith('GROUPWAL_TIMEOUT', producer.flush(undefined, { timeoutMs: 60 }))
-    assert.is(stalls.length, 1)
-    assert.ok(stalls[0] >= 20, `${stalls[0]} ms`)
-    gate.open()
-    await committed
-  })
+    told = once(log, 'stalled')
+  }
+  await withHeldDisk(
+    { stallWarnMs: 20 },
+    async ({ gate, producer }) => {
+      const committed = producer.commit({ payload: 'waits' })
+      await told
+      // As long as some more of its looks take.
+      await failureWith('GROUPWAL_TIMEOUT', producer.flush(undefined, { timeoutMs: 60 }))
+      assert.is(stalls.length, 1)
+      assert.ok(stalls[0] >= 20, `${stalls[0]} ms`)
+      gate.open()
+      await committed
+    },
+    listen,
+  )
 })
 
 interface HeldDisk {
@@ -300,9 +308,14 @@ interface HeldDisk {
 }
 
 /** A log whose disk stands still in the midst of its first frame. */
-async function withHeldDisk(options: OpenOptions, run: (held: HeldDisk) => Promise<void>): Promise<void> {
+async function withHeldDisk(
+  options: OpenOptions,
+  run: (held: HeldDisk) => Promise<void>,
+  listen: (log: Log) => void = () => {},
+): Promise<void> {
   const gate = new Gate()
   const log = await openSmallLog({ ...options, fileSystem: gate.fileSystem })
+  listen(log)
   const producer = log.connect()
   gate.shut()
   producer.append({ payload: 'held' })
