@@ -5,6 +5,7 @@ import { errnoOf } from '../commit/segment-writer.ts'
 import { waitAsync } from '../shared/atomics.ts'
 import { CLIENT_KEEPER } from '../shared/clients.ts'
 import { PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import { errorCode } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { loadFileSystem } from '../storage/load-file-system.ts'
 import { dropSegmentsBefore } from '../storage/recycle.ts'
@@ -100,6 +101,8 @@ class Keeper {
       supply.abandon()
       // Ahead of need a failure is no harm: the leader that needs the room asks again, and is told.
       if (isWanted) this.answer(errnoOf(error))
+      // A bug of ours is not to look like one of the disk: the host is told that this worker died, and why.
+      if (errorCode(error) === undefined) throw error
       return false
     }
   }
