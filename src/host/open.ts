@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { GroupWalError } from '../errors.ts'
 import { FLAG_SEAL, FRAME_HEADER_BYTES } from '../format/frame.ts'
 import { GRANULE_BYTES } from '../format/record.ts'
+import { readBlockBytes } from '../recovery/log-files.ts'
 import { type RecoveryResult, recover, refuseForeign } from '../recovery/recover.ts'
 import { Control } from '../shared/control.ts'
 import { type Layout, planLayout } from '../shared/layout.ts'
@@ -63,7 +64,7 @@ async function openLocked(
 ): Promise<Log> {
   const environment = inspectEnvironment(options.directory)
   let { memory, aligned } = SharedMemory.allocate(layoutFor(options, environment.blockBytes))
-  const choice = chooseSyncMethod(fs, options.directory, options.syncMethod, environment.blockBytes, aligned)
+  const choice = chooseMethod(fs, options, environment.blockBytes, aligned)
   const maxOutstandingRecords = Math.ceil(
     (options.ringBytes + options.stagingSlots * options.maxBatchBytes) / GRANULE_BYTES,
   )
@@ -105,6 +106,31 @@ async function openLocked(
     environment,
     aligned,
   })
+}
+
+/** With `auto` a log whose blocks are too small for direct writes to this disk is written through the page cache. */
+function chooseMethod(
+  fs: FileSystem,
+  { directory, syncMethod }: ResolvedOptions,
+  blockBytes: number,
+  aligned: boolean,
+): SyncMethodChoice {
+  let ownBlockBytes: number | undefined
+  try {
+    ownBlockBytes = readBlockBytes(fs, directory)
+  } catch (error) {
+    throw asOpenFailure(directory, error)
+  }
+  const isTooSmall = ownBlockBytes !== undefined && ownBlockBytes < blockBytes
+  const directAllowed = aligned && !(isTooSmall && syncMethod === 'auto')
+  const choice = chooseSyncMethod(fs, directory, syncMethod, blockBytes, directAllowed)
+  if (isTooSmall && !isDirect(choice.method)) {
+    choice.warnings.push(
+      `the log has blocks of ${ownBlockBytes} bytes, direct writes to this disk need ${blockBytes}: ` +
+        'it is written through the page cache',
+    )
+  }
+  return choice
 }
 
 function layoutFor(options: ResolvedOptions, blockBytes: number): Layout {

@@ -105,6 +105,20 @@ export function readLogFiles(fs: FileSystem, directory: string, opener: SegmentO
   return { listing, segments, live, uncounted }
 }
 
+/** The block size of the log in the directory, as its newest segment says; undefined when none says so. */
+export function readBlockBytes(fs: FileSystem, directory: string): number | undefined {
+  const newest = listSegments(fs, directory).segments.at(-1)
+  if (newest === undefined) return undefined
+  const fd = fs.open(newest.path, constants.O_RDONLY, FILE_MODE)
+  try {
+    const bytes = new Uint8Array(HEADER_READ_BYTES)
+    const decoded = decodeSegmentHeader(bytes.subarray(0, fs.read(fd, bytes, 0, bytes.length, 0)))
+    return decoded.ok ? decoded.header.blockBytes : undefined
+  } finally {
+    fs.close(fd)
+  }
+}
+
 /** The file of a live segment. */
 export function fileOf(files: LogFiles, header: SegmentHeader): SegmentFile {
   const file = files.segments.find(({ number }) => number === header.segmentSequence)

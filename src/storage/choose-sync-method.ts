@@ -23,7 +23,7 @@ export interface SyncMethodChoice {
  *
  * @param requested from the log's options
  * @param blockBytes the log's block
- * @param directAllowed false where the log's buffers are not aligned
+ * @param directAllowed false where the log's buffers or blocks are not aligned as direct writes need it here
  * @param nowMicros a clock that only grows
  * @throws GroupWalError GROUPWAL_SYNC_METHOD_UNAVAILABLE when the requested method cannot be had;
  *   GROUPWAL_OPEN_FAILED when the directory cannot be written
@@ -104,7 +104,7 @@ function reasonFor(
   if (times === '') parts[0] = requested === 'auto' ? `${method}, unmeasured` : parts[0]!
   else parts.push(`(${times})`)
   if (refused.length > 0) parts.push(`; refused by the file system: ${refused.join(', ')}`)
-  if (!directAllowed) parts.push('; no aligned memory for O_DIRECT')
+  if (!directAllowed) parts.push('; no aligned memory or blocks for O_DIRECT')
   return parts.join(' ').replaceAll(' ;', ';')
 }
 
