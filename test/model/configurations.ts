@@ -187,6 +187,7 @@ function randomWith(slots: number): Exploration[] {
         ringGranules: 4,
       },
     ),
+    named('3 threads, full ring', repeat(3, 2), { ringGranules: 4, payloadBytes: 40, bound: 3 }),
     named('deaths', [committing(2), batching(), appending(true), committing(1), committer()], {
       ringGranules: 4,
       limits: { ...NO_FAILURE, deaths: 2, timeOuts: 1 },

@@ -1,7 +1,7 @@
 import { decodeFrameHeader, FLAG_SEAL, FRAME_HEADER_BYTES, type FrameHeader } from '../../src/format/frame.ts'
 import { forEachRecord, isNoop, noopLsnCount, validateBody } from '../../src/format/record.ts'
 import type { FenceResult, FenceSpec } from '../../src/recovery/fence.ts'
-import { type Machine, Violation } from './machine.ts'
+import type { Machine } from './machine.ts'
 
 /** Who wrote a record: thread * 16 + its number, plus 1. NOOP for the place of a dead producer. */
 export const NOOP = -1
@@ -158,14 +158,14 @@ export class ModelDisk {
     position: number,
   ): Generator<undefined, number, undefined> {
     const { machine, spec } = this
-    if (length !== spec.blockBytes) throw new Violation('model', `a frame of ${length} bytes`)
+    if (length !== spec.blockBytes) throw this.machine.broken('model', `a frame of ${length} bytes`)
     const words = new Int32Array(bytes.buffer, at, length / 4)
     const outcome = machine.outcome(3)
     const frame = this.readFrame(words)
     // A call that runs returns before its thread can be stopped.
     if (machine.stepUnstoppable(-2)) yield
     if (!isSame(frame.words, words))
-      throw new Violation('P4', 'a staging buffer changed while it was written')
+      throw this.machine.broken('P4', 'a staging buffer changed while it was written')
     const cell = this.cellAt(this.fds[fd].segment, position)
     this.checkWrite(cell, frame)
     cell.frame = frame
@@ -201,7 +201,7 @@ export class ModelDisk {
     const { cut, nextLsn } = spec
     while (cursor.segment < cut.segment || (cursor.segment === cut.segment && cursor.offset < cut.offset)) {
       if (!this.advance())
-        throw new Violation('P3', `a fence keeps a frame that is not durable, at ${cursor.offset}`)
+        throw this.machine.broken('P3', `a fence keeps a frame that is not durable, at ${cursor.offset}`)
     }
     const isRight =
       cut.segment === cursor.segment &&
@@ -210,7 +210,7 @@ export class ModelDisk {
       cut.checksum === cursor.checksum &&
       cut.lastLsn === cursor.lastLsn
     if (!isRight) {
-      throw new Violation(
+      throw this.machine.broken(
         'P3',
         `a fence cuts at ${JSON.stringify(cut)}, the log ends at ${JSON.stringify(cursor)}`,
       )
@@ -243,7 +243,8 @@ export class ModelDisk {
   /** DURABLE_LSN was raised: at this very instant a crash must leave everything up to it. */
   checkDurable(lsn: number): void {
     while (this.cursor.lastLsn < lsn) {
-      if (!this.advance()) throw new Violation('P1', `record ${lsn} is called durable and is not on the disk`)
+      if (!this.advance())
+        throw this.machine.broken('P1', `record ${lsn} is called durable and is not on the disk`)
     }
   }
 
@@ -264,7 +265,10 @@ export class ModelDisk {
       header.previousOffset === cursor.frameOffset &&
       header.firstLsn === cursor.nextLsn
     if (!isNext) {
-      throw new Violation('P3', `frame ${JSON.stringify(header)} does not follow ${JSON.stringify(cursor)}`)
+      throw this.machine.broken(
+        'P3',
+        `frame ${JSON.stringify(header)} does not follow ${JSON.stringify(cursor)}`,
+      )
     }
     for (const { lsn, owner, count } of records) {
       for (let each = lsn; each < lsn + count; each++) this.durable[each - spec.firstLsn] = owner
@@ -285,19 +289,20 @@ export class ModelDisk {
       header.offset === cell.offset &&
       header.saltLow === cell.segment * SALT_FACTOR
     if (!isItsPlace) {
-      throw new Violation('P3', 'a frame is written to a place that is not its own')
+      throw this.machine.broken('P3', 'a frame is written to a place that is not its own')
     }
-    if (cell.state === DOUBTFUL)
-      throw new Violation('P6', 'a failed frame is written again into the same place')
+    // Unless whoever saw the failure died before it could say so: then all of it is written and synced once more.
+    if (cell.state === DOUBTFUL && this.machine.deaths === 0)
+      throw this.machine.broken('P6', 'a failed frame is written again into the same place')
     if (cell.frame !== undefined && cell.frame !== frame) {
-      throw new Violation('P4', `the frame at ${cell.offset} is overwritten with another one`)
+      throw this.machine.broken('P4', `the frame at ${cell.offset} is overwritten with another one`)
     }
     for (const { lsn, count } of records) {
       for (let each = lsn; each < lsn + count; each++) {
         const index = each - this.spec.firstLsn
         this.touched[index] = 1
         if (this.notWritten[index] === 1)
-          throw new Violation('P5', `record ${each}, told to be not written, is written`)
+          throw this.machine.broken('P5', `record ${each}, told to be not written, is written`)
       }
     }
   }
@@ -309,12 +314,12 @@ export class ModelDisk {
     const copy = words.slice()
     const bytes = new Uint8Array(copy.buffer)
     const decoded = decodeFrameHeader(new DataView(copy.buffer), bytes)
-    if (decoded === undefined) throw new Violation('P3', 'a frame header is not valid')
+    if (decoded === undefined) throw this.machine.broken('P3', 'a frame header is not valid')
     const body = bytes.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + decoded.bodyBytes)
     const reason = decoded.recordCount === 0 ? undefined : validateBody(body, decoded)
-    if (reason !== undefined) throw new Violation('P3', `a frame would not be readable: ${reason}`)
+    if (reason !== undefined) throw this.machine.broken('P3', `a frame would not be readable: ${reason}`)
     if (bytes.subarray(FRAME_HEADER_BYTES + decoded.bodyBytes).some((byte) => byte !== 0)) {
-      throw new Violation('P3', 'the padding of a frame is not zero')
+      throw this.machine.broken('P3', 'the padding of a frame is not zero')
     }
     const frame: Frame = {
       header: decoded,
@@ -334,19 +339,21 @@ export class ModelDisk {
     forEachRecord(body, (header, offset) => {
       const { lsn, payloadBytes } = header
       if (isNoop(header.recordType)) {
-        if (continues) throw new Violation('P11', 'a noop stands within a batch')
+        if (continues) throw this.machine.broken('P11', 'a noop stands within a batch')
         records.push({ lsn, owner: NOOP, count: noopLsnCount(view, offset, payloadBytes) })
         return
       }
       const payload = body.subarray(offset + 24, offset + 24 + payloadBytes)
       const owner = this.spec.ownerOf(payload, header.continues)
-      if (owner === 0) throw new Violation('P3', `a frame holds a record that nobody submitted, LSN ${lsn}`)
-      if (continues && owner !== lastOwner + 1) throw new Violation('P11', `a batch is not whole, LSN ${lsn}`)
+      if (owner === 0)
+        throw this.machine.broken('P3', `a frame holds a record that nobody submitted, LSN ${lsn}`)
+      if (continues && owner !== lastOwner + 1)
+        throw this.machine.broken('P11', `a batch is not whole, LSN ${lsn}`)
       continues = header.continues
       lastOwner = owner
       records.push({ lsn, owner, count: 1 })
     })
-    if (continues) throw new Violation('P11', 'a batch is cut off at the end of a frame')
+    if (continues) throw this.machine.broken('P11', 'a batch is cut off at the end of a frame')
     return records
   }
 

@@ -86,6 +86,7 @@ export class Machine {
   private waitCount: number
   /** Operations so far. */
   steps: number
+  private violation: Violation | undefined
   /** How often some thread was given its turn. */
   private turns: number
   /** Questions to the chooser so far: what a written schedule counts by. */
@@ -125,6 +126,7 @@ export class Machine {
     this.ownTurns = new Int32Array(THREAD_LIMIT)
     this.lookedAt = new Int32Array(THREAD_LIMIT)
     this.waitCount = 0
+    this.violation = undefined
     this.steps = 0
     this.turns = 0
     this.questions = 0
@@ -163,6 +165,7 @@ export class Machine {
     this.lookedAt.fill(-1)
     this.readyCount = 0
     this.waitCount = 0
+    this.violation = undefined
     this.steps = 0
     this.turns = 0
     this.questions = 0
@@ -202,6 +205,7 @@ export class Machine {
     }
     this.next = -1
     const result = this.generators[thread]!.next()
+    if (this.violation !== undefined) throw this.violation
     if (result.done === true) {
       this.states[thread] = DONE
       this.readyCount--
@@ -330,6 +334,12 @@ export class Machine {
     this.faults++
     this.schedule.push(this.questions - 1, OUTCOME + answer)
     return answer
+  }
+
+  /** What the disk finds broken: the code above it catches every error of a call, so it is noted as well as thrown. */
+  broken(promise: string, message: string): Violation {
+    this.violation ??= new Violation(promise, message)
+    return this.violation
   }
 
   // ---- who runs

@@ -87,7 +87,7 @@ export const MUTATIONS: readonly SeededMutation[] = [
   {
     name: 'ring space is freed before it is copied',
     edits: [{ file: LEADER, from: 'ring.copyOut(', to: 'ring.freeUpTo(prefix.to); ring.copyOut(' }],
-    seenBy: '3 threads, full ring, D=1',
+    seenBy: 'random: 3 threads, full ring, D=1',
   },
   {
     name: 'no second look after the lock was released',

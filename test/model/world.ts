@@ -372,6 +372,7 @@ export class World implements Ledger {
     const { firstLsn } = configuration
     const isClean = machine.faults === 0
     this.checkVerdictsAreFinal()
+    if (isClean && this.counter(12) !== 0) throw new Violation('P6', 'the log failed, and the disk never did')
     const hasServer = configuration.threads.some(
       ({ tasks }, index) => tasks[0].kind === 'serve' && machine.states[index] !== DEAD,
     )
