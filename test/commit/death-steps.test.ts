@@ -7,9 +7,16 @@ import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, openLog, type RecordInput } from '../../src/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { contentAfterReopen, contentOf } from '../support/log-content.ts'
-import { type Ended, type ScriptedOptions, ScriptedProducer } from '../support/scripted-producer.ts'
+import {
+  type Ended,
+  endLeftovers,
+  type ScriptedOptions,
+  ScriptedProducer,
+} from '../support/scripted-producer.ts'
 import { StepTraps, type TrapAction } from '../support/step-traps.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+test.after.each(endLeftovers)
 
 /** By this step a record is published. */
 const PUBLISHED_STEP = 12
@@ -26,23 +33,23 @@ interface Death {
 }
 
 const DEATHS: readonly Death[] = [
-  { name: 'an exception, then the thread idles', action: 'throw', afterwards: 'idles', strides: [1, 1] },
+  { name: 'an exception, then the thread idles', action: 'throw', afterwards: 'idles', strides: [1, 4] },
   {
     name: 'an exception, then the thread calls again',
     action: 'throw',
     afterwards: 'calls again',
-    strides: [1, 1],
+    strides: [1, 4],
   },
-  { name: 'a timeout of vm', action: 'spin', vmTimeoutMs: 5, afterwards: 'calls again', strides: [1, 3] },
-  { name: 'a stack overflow', action: 'overflow', afterwards: 'calls again', strides: [1, 3] },
-  { name: 'process.exit', action: 'exit', afterwards: 'has ended', strides: [1, 25] },
-  { name: 'terminate()', action: 'hold', afterwards: 'is terminated', strides: [1, 25] },
+  { name: 'a timeout of vm', action: 'spin', vmTimeoutMs: 5, afterwards: 'calls again', strides: [2, 12] },
+  { name: 'a stack overflow', action: 'overflow', afterwards: 'calls again', strides: [2, 12] },
+  { name: 'process.exit', action: 'exit', afterwards: 'has ended', strides: [4, 60] },
+  { name: 'terminate()', action: 'hold', afterwards: 'is terminated', strides: [4, 60] },
   {
     name: 'heap out of memory',
     action: 'exhaustHeap',
     afterwards: 'has ended',
     resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4 },
-    strides: [3, 60],
+    strides: [11, 90],
   },
 ]
 

@@ -7,8 +7,10 @@ import { eventually } from '../support/eventually.ts'
 import { checkFailure, closeAll, ended, errorOf, failedInHost, openFaulty } from '../support/failing-log.ts'
 import type { FaultResult, Faults, FaultyOperation } from '../support/faults.ts'
 import { contentAfterReopen, contentOf, crashImageOf } from '../support/log-content.ts'
-import { type Ended, ScriptedProducer } from '../support/scripted-producer.ts'
+import { type Ended, endLeftovers, ScriptedProducer } from '../support/scripted-producer.ts'
 import { StepTraps } from '../support/step-traps.ts'
+
+test.after.each(endLeftovers)
 
 interface Fault {
   name: string

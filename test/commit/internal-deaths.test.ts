@@ -9,9 +9,11 @@ import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../sup
 import { Faults } from '../support/faults.ts'
 import { internalWorker } from '../support/internal-threads.ts'
 import { contentAfterReopen, contentOf } from '../support/log-content.ts'
-import { ScriptedProducer } from '../support/scripted-producer.ts'
+import { endLeftovers, ScriptedProducer } from '../support/scripted-producer.ts'
 import { StepTraps } from '../support/step-traps.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+test.after.each(endLeftovers)
 
 const LARGE = 'x'.repeat(300 * 1024)
 

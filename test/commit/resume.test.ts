@@ -4,7 +4,9 @@ import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
 import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../support/failing-log.ts'
 import { contentAfterReopen, crashImageOf } from '../support/log-content.ts'
-import type { FlatError } from '../support/scripted-producer.ts'
+import { endLeftovers, type FlatError } from '../support/scripted-producer.ts'
+
+test.after.each(endLeftovers)
 
 test('a fence that fails leaves the log failed, and resume() can be called again', async () => {
   for (const operation of ['write-header', 'sync-header', 'rename', 'sync-directory'] as const) {

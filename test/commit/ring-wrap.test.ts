@@ -5,8 +5,10 @@ import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, openLog } from '../../src/index.ts'
 import { closeAll } from '../support/failing-log.ts'
 import { contentAfterReopen, contentOf } from '../support/log-content.ts'
-import { ScriptedProducer } from '../support/scripted-producer.ts'
+import { endLeftovers, ScriptedProducer } from '../support/scripted-producer.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+test.after.each(endLeftovers)
 
 /** 128 granules; at most 64 of them in one reservation. */
 const TINY: OpenOptions = { ringBytes: 4096, segmentBytes: 1 << 20 }

@@ -36,12 +36,21 @@ export interface ScriptedReply {
 /** How a call ended: one of both. */
 export type Ended<T> = { value: T; error?: undefined } | { value?: undefined; error: FlatError }
 
+export type CommitEnd = Ended<CommitResult>
+
 /** What a call ends with whose thread ended before. */
 export const WORKER_ENDED = 'WorkerEnded'
 
 export interface ScriptedOptions {
   traps?: StepTraps
   resourceLimits?: ResourceLimits
+}
+
+const alive = new Set<ScriptedProducer>()
+
+/** Ends the threads that a test which failed has left behind: for `test.after.each`, so that its file still ends. */
+export async function endLeftovers(): Promise<void> {
+  await Promise.all(Array.from(alive, (producer) => producer.terminate()))
 }
 
 /**
@@ -58,6 +67,7 @@ export class ScriptedProducer {
 
   private constructor(worker: Worker) {
     this.worker = worker
+    alive.add(this)
     worker.on('message', (reply: ScriptedReply) => {
       const settle = this.#waiting.get(reply.id)
       this.#waiting.delete(reply.id)
@@ -71,6 +81,7 @@ export class ScriptedProducer {
       worker.once('exit', () => {
         const error = { name: WORKER_ENDED, message: cause?.message ?? 'the worker ended', isGroupWal: false }
         this.#hasEnded = true
+        alive.delete(this)
         for (const [id, settle] of this.#waiting) settle({ id, value: undefined, error })
         resolve(cause)
       })
@@ -105,12 +116,12 @@ export class ScriptedProducer {
     return this.call('get', [property])
   }
 
-  commitSync(payload: string, options?: { timeoutMs: number }): Promise<Ended<CommitResult>> {
-    return this.call('commitSync', [{ payload }, options]) as Promise<Ended<CommitResult>>
+  commitSync(payload: string, options?: { timeoutMs: number }): Promise<CommitEnd> {
+    return this.call('commitSync', [{ payload }, options]) as Promise<CommitEnd>
   }
 
-  commit(payload: string): Promise<Ended<CommitResult>> {
-    return this.call('commit', [{ payload }]) as Promise<Ended<CommitResult>>
+  commit(payload: string): Promise<CommitEnd> {
+    return this.call('commit', [{ payload }]) as Promise<CommitEnd>
   }
 
   commitBatchSync(payloads: string[]): Promise<Ended<BatchResult>> {
