@@ -9,9 +9,9 @@ import { checkInteger, checkOptionNames, describe } from './record-input.ts'
 
 /** How a log is opened. All optional; sizes in bytes. */
 export interface OpenOptions {
-  /** Size of a segment file: 1 MiB to 1 GiB, default 64 MiB. */
+  /** Size of a segment file: 1 MiB to 1 GiB, a multiple of 64 KiB, default 64 MiB. */
   segmentBytes?: number
-  /** Size of the ring that producers write to: 64 KiB to 1 GiB, a power of two, default 8 MiB. */
+  /** Size of the ring that producers write to: 4 KiB to 1 GiB, a power of two, default 8 MiB. */
   ringBytes?: number
   /** The most that one batch (one write and sync) can hold, default 1 MiB. Limits payloads and commitBatch, too. */
   maxBatchBytes?: number

@@ -4,12 +4,15 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openLog } from '../../src/index.ts'
+import { connect, type LogHandle, openLog } from '../../src/index.ts'
 import { Gate } from '../support/gate.ts'
+import { failureWith } from '../support/rejection.ts'
+import { RemoteProducer } from '../support/remote-producer.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import lonelyUrl from './lonely.worker.ts?url'
 import openAndLeaveUrl from './open-and-leave.child.ts?url'
+import ownerUrl from './owner.worker.ts?url'
 import sequenceUrl from './sequence.worker.ts?url'
 
 test('a pending commit keeps its thread alive until it is settled; an idle producer does not', async () => {
@@ -61,6 +64,25 @@ test('promise commits of a worker settle while the host waits over a change of s
   assert.is(Atomics.wait(done, 0, 0, 30_000), 'ok')
   assert.ok(log.stats().rotations >= 4, `${log.stats().rotations} changes of segments`)
   await once(worker, 'exit')
+  await log.close()
+})
+
+test('a worker may open the log, too: its handle serves everywhere, the host thread included', async () => {
+  const directory = temporaryDirectory()
+  const owner = new Worker(ownerUrl, { workerData: directory })
+  const [handle] = (await once(owner, 'message')) as [LogHandle]
+  const producer = connect(handle)
+  assert.is(producer.commitSync({ payload: 'blocking' }).lsn, 1)
+  assert.is((await producer.commit({ payload: 'a promise' })).lsn, 2)
+  const remote = await RemoteProducer.connect(handle)
+  assert.is((await remote.call('commit', { payload: 'of a third thread' })).lsn, 3)
+  await remote.end()
+  owner.postMessage('close')
+  assert.equal(await once(owner, 'exit'), [0])
+  await failureWith('GROUPWAL_CLOSED', producer.commit({ payload: 'too late' }))
+  producer.close()
+  const log = await openLog(directory, { segmentBytes: 1 << 20 })
+  assert.equal(textsOf(log), ['blocking', 'a promise', 'of a third thread'])
   await log.close()
 })
 

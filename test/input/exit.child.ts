@@ -1,5 +1,5 @@
-// Commits from the host and from a worker as fast as it can, tells each acknowledgement at once, and calls
-// process.exit in the midst of it: in the host, or first in the worker.
+// Commits from the host and from two workers as fast as it can, one of them blocking, tells each acknowledgement at
+// once, and calls process.exit in the midst of it: in the host, or first in the worker.
 import { openSync, writeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
@@ -16,6 +16,9 @@ if (isMainThread) {
   const worker = new Worker(fileURLToPath(selfUrl), {
     workerData: { handle: log.handle, args: process.argv.slice(2) },
   })
+  new Worker(fileURLToPath(selfUrl), {
+    workerData: { handle: log.handle, args: process.argv.slice(2), blocks: true },
+  })
   let isWorkerGone = false
   worker.once('exit', () => {
     isWorkerGone = true
@@ -26,6 +29,12 @@ if (isMainThread) {
     if (count < BEFORE_EXIT || (exitsFirst === 'worker' && !isWorkerGone)) return
     process.exit(3)
   })
+} else if (workerData.blocks) {
+  const producer = connect(workerData.handle)
+  for (let next = 0; ; next++) {
+    const text = `blocking ${next}`
+    tell({ lsn: producer.commitSync({ payload: text }).lsn, text })
+  }
 } else {
   let count = 0
   commitForEver(connect(workerData.handle), 'worker', () => {

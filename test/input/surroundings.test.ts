@@ -128,7 +128,7 @@ for (const first of ['host', 'worker'] as const) {
     const read = new Map<number, string>()
     for (const { lsn, payload } of log.read()) {
       const text = Buffer.from(payload).toString()
-      assert.match(text, /^(host|worker) \d+$/)
+      assert.match(text, /^(host|worker|blocking) \d+$/)
       assert.not(read.has(lsn))
       read.set(lsn, text)
     }
