@@ -25,6 +25,8 @@ function projectWithPackage(): string {
   const project = mkdtempSync(join(dirname(dist), 'project-'))
   const installed = join(project, 'node_modules', 'groupwal')
   mkdirSync(installed, { recursive: true })
+  // A package of its own: else the name would mean this repository, and its dist, which need not be there.
+  writeFileSync(join(project, 'package.json'), '{ "private": true }')
   copyFileSync('package.json', join(installed, 'package.json'))
   renameSync(dist, join(installed, 'dist'))
   return project
