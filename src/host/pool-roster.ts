@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads'
 import { GroupWalError } from '../errors.ts'
 import { load, notify, store, type Words, waitAsync } from '../shared/atomics.ts'
 import { rebuildError } from './flat-error.ts'
-import { ACKS, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
+import { ACKS, isStarted, noteNew, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
 
 /** How long a worker that is to end may take to give back its producers. One that is busy is ended without. */
 const LEAVE_MS = 250
@@ -20,7 +20,6 @@ export interface RosterHost {
 interface Member {
   /** Kept, because a Worker that has ended does not know it any more. */
   threadId: number
-  isStarted: boolean
   isRetired: boolean
   cause: unknown
 }
@@ -57,9 +56,8 @@ export class PoolRoster {
     if (threads.length === 0 && this.startFailure !== undefined) this.host.abandoned(this.startFailure)
   }
 
-  noteReport({ threadId, failure }: PoolWorkerReport): void {
-    for (const member of this.members.values()) if (member.threadId === threadId) member.isStarted = true
-    if (failure !== undefined) this.fail((failure as { error: unknown }).error)
+  noteReport({ failure }: PoolWorkerReport): void {
+    this.fail(failure)
   }
 
   /** Was this error the death of a worker that had not started? */
@@ -68,12 +66,13 @@ export class PoolRoster {
   }
 
   private adoptWorker(worker: Worker): void {
-    const member: Member = { threadId: worker.threadId, isStarted: false, isRetired: false, cause: undefined }
+    const member: Member = { threadId: worker.threadId, isRetired: false, cause: undefined }
     this.members.set(worker, member)
+    noteNew(this.control, member.threadId)
     // First in line: piscina's own listener passes the error on, and we must know by then what it is.
     worker.prependListener('error', (error: unknown) => {
       member.cause = error
-      if (member.isStarted || member.isRetired) return
+      if (this.hasStarted(member) || member.isRetired) return
       if (typeof error === 'object' && error !== null) this.startErrors.add(error)
       this.fail(error)
     })
@@ -89,10 +88,14 @@ export class PoolRoster {
   private onExit(worker: Worker, member: Member, code: number): void {
     this.members.delete(worker)
     this.host.ended(member.threadId, member.isRetired)
-    if (member.isStarted || member.isRetired) return
+    if (this.hasStarted(member) || member.isRetired) return
     this.fail(member.cause ?? new Error(`the worker exited with code ${code} before it was ready`))
     // Piscina may yet start another one, in this turn.
     queueMicrotask(() => this.adopt())
+  }
+
+  private hasStarted(member: Member): boolean {
+    return isStarted(this.control, member.threadId)
   }
 
   private fail(cause: unknown): void {
@@ -117,7 +120,7 @@ export class PoolRoster {
 
   private startedCount(): number {
     let count = 0
-    for (const member of this.members.values()) if (member.isStarted) count++
+    for (const member of this.members.values()) if (this.hasStarted(member)) count++
     return count
   }
 

@@ -2,7 +2,7 @@ import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import workerThreads from 'node:worker_threads'
-import { add, notify, type Words, waitAsync } from '../shared/atomics.ts'
+import { add, clearBits, load, notify, setBits, type Words, waitAsync } from '../shared/atomics.ts'
 import { flattenError } from './flat-error.ts'
 import type { LogHandle } from './handle.ts'
 import { joinPool, type PoolMembership } from './pool-membership.ts'
@@ -15,7 +15,7 @@ export interface PoolWorkerData {
   readonly user: unknown
   readonly filename: string
   readonly name: string
-  /** Words shared by the pool: RETIRE, ACKS. */
+  /** Words shared by the pool: RETIRE, ACKS, and which threads have started. */
   readonly control: Words
 }
 
@@ -26,10 +26,9 @@ export interface PoolTask {
   readonly name: string | undefined
 }
 
-/** A worker tells the pool that it is ready, or why it never will be. */
+/** Why a worker never will be ready. */
 export interface PoolWorkerReport {
   readonly groupwalPool: 1
-  readonly threadId: number
   readonly failure: unknown
 }
 
@@ -37,6 +36,33 @@ export interface PoolWorkerReport {
 export const RETIRE = 0
 /** How many workers have given back their producers. */
 export const ACKS = 1
+
+/** From here on one bit per thread, by the low half of its number: its file is loaded. */
+const STARTED = 2
+const STARTED_WORDS = 2048
+
+/** Memory for the words of a pool. */
+export function allocateControl(): Words {
+  return new Int32Array(new SharedArrayBuffer((STARTED + STARTED_WORDS) * 4))
+}
+
+/** A new thread, whose number may have been that of an older one. */
+export function noteNew(control: Words, threadId: number): void {
+  clearBits(control, startedWord(threadId), 1 << (threadId & 31))
+}
+
+function noteStarted(control: Words, threadId: number): void {
+  setBits(control, startedWord(threadId), 1 << (threadId & 31))
+}
+
+/** Told by memory and not by a message: a message may come after the answer to the worker's first task. */
+export function isStarted(control: Words, threadId: number): boolean {
+  return (load(control, startedWord(threadId)) & (1 << (threadId & 31))) !== 0
+}
+
+function startedWord(threadId: number): number {
+  return STARTED + ((threadId >>> 5) & (STARTED_WORDS - 1))
+}
 
 type Handler = (task: unknown) => unknown
 type Exports = Record<string, unknown>
@@ -52,23 +78,27 @@ export async function startPoolWorker(): Promise<(task: PoolTask) => Promise<unk
   const membership = joinPool(handle)
   leaveWhenRetired(membership, control)
   const modules = new Map<string, Promise<Exports>>()
-  const load = (file: string): Promise<Exports> => {
+  const loadFile = (file: string): Promise<Exports> => {
     const loading = modules.get(file) ?? import(pathToFileURL(resolve(file)).href)
     modules.set(file, loading)
     return loading
   }
-  const startFailure = await load(filename).then(
+  const startFailure = await loadFile(filename).then(
     () => undefined,
     (error: unknown) => ({ error: flattenError(error) }),
   )
   const { threadId, parentPort } = workerThreads
-  const report: PoolWorkerReport = { groupwalPool: 1, threadId, failure: startFailure }
-  parentPort?.postMessage(report)
+  const report: PoolWorkerReport | undefined = startFailure && {
+    groupwalPool: 1,
+    failure: startFailure.error,
+  }
+  if (report === undefined) noteStarted(control, threadId)
+  else parentPort?.postMessage(report)
   return async ({ task, filename: file = filename, name: exported = name }) => {
     // The answer may come before the message: so it tells the same.
-    if (startFailure !== undefined) throw report
+    if (report !== undefined) throw report
     try {
-      const handler = await findHandler(await load(file), exported)
+      const handler = await findHandler(await loadFile(file), exported)
       if (handler === undefined) throw new TypeError(`${file} exports no function named ${exported}`)
       return await handler(task)
     } catch (error) {

@@ -9,7 +9,13 @@ import { rebuildError } from './flat-error.ts'
 import type { Log } from './log.ts'
 import { poolEntryPath } from './pool-entry-file.ts'
 import { PoolRoster } from './pool-roster.ts'
-import { type PoolTask, type PoolWorkerData, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
+import {
+  allocateControl,
+  type PoolTask,
+  type PoolWorkerData,
+  type PoolWorkerReport,
+  RETIRE,
+} from './pool-worker.ts'
 import { describe } from './record-input.ts'
 
 type PiscinaOptions = NonNullable<ConstructorParameters<typeof Piscina>[0]>
@@ -51,8 +57,7 @@ export function createProducerPool<T = unknown, R = unknown>(
       throw new TypeError(`the option ${name} is set by createProducerPool: ${WHY[name]}`)
     }
   }
-  const control = new Int32Array(new SharedArrayBuffer(8))
-  return new ProducerPool<T, R>(log, options, control)
+  return new ProducerPool<T, R>(log, options, allocateControl())
 }
 
 const WHY: Record<(typeof OWN_OPTIONS)[number], string> = {
