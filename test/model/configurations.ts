@@ -107,7 +107,11 @@ function explorationsWith(slots: number): Exploration[] {
     }),
     named('append, commit and committer', [appending(true), committing(1), committer()], { method: 'dsync' }),
     named('append, seals and committer', [appending(true), committer()], { seals: true, method: 'dsync' }),
-    named('append, seals on time, committer', [appending(false), committer()], { seals: true, limits: late }),
+    named('append, seals on time, committer', [appending(false), committer()], {
+      seals: true,
+      limits: late,
+      bound: 3,
+    }),
     named('segments of one frame', repeat(2, 2), { segmentFrames: 1, method: 'dsync' }),
     named('early re-checks', repeat(2, 1), { limits: late }),
     named('early re-checks, committer', [appending(true), committing(1), committer()], {

@@ -31,6 +31,10 @@ const { values: args } = parseArgs({
   },
 })
 
+const RANDOM_SHARE = 0.4
+const LARGE_SHARE = 2.5
+const MIN_BUDGET_MS = 200
+
 /** One configuration, together over all processes. */
 interface Row extends Explored {
   kind: 'all' | 'cut' | 'random'
@@ -75,9 +79,15 @@ async function exploreEverything(): Promise<void> {
   console.log(`${explorations.length} configurations, ${shards} processes, SEED=${args.seed}`)
   const rows: Row[] = []
   const workers = await Promise.all(Array.from({ length: shards }, () => startShard()))
-  // The whole ones take what they need, so the rest of the time is shared anew before each.
-  for (const [index, exploration] of explorations.entries()) {
-    const budgetMs = Math.max(500, (endMs - performance.now()) / (explorations.length - index))
+  const depthFirst = explorations.filter(({ isRandom }) => !isRandom)
+  const random = explorations.filter(({ isRandom }) => isRandom)
+  const depthFirstEndMs = random.length === 0 ? endMs : endMs - (endMs - startedAt) * RANDOM_SHARE
+  for (const [index, exploration] of [...depthFirst, ...random].entries()) {
+    // The small ones end early, so that the larger ones may take more than an equal share of what is left.
+    const share = exploration.isRandom
+      ? (endMs - performance.now()) / (explorations.length - index)
+      : (LARGE_SHARE * (depthFirstEndMs - performance.now())) / (depthFirst.length - index)
+    const budgetMs = Math.max(MIN_BUDGET_MS, Math.min(share, endMs - performance.now()))
     const parts = await Promise.all(
       workers.map((worker, shard) =>
         worker.explore(exploration, { budgetMs, shard, shards, seed: Number(args.seed) }),

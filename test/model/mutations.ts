@@ -192,4 +192,27 @@ export const MUTATIONS: readonly SeededMutation[] = [
     ],
     seenBy: 'append and committer, D=1',
   },
+  {
+    name: 'a seal takes what was published since it looked at the ring',
+    edits: [{ file: LEADER, from: 'this.prefix.takeNothing()', to: 'this.prefix.scanPublished()' }],
+    seenBy: 'append, seals on time, committer, D=1',
+  },
+  {
+    name: 'a batch that takes a part of the ring takes the whole duty of the committer',
+    edits: [
+      {
+        file: COMMITTER,
+        from: 'if (hadDuty && !ring.isEmpty())',
+        to: 'if (!hasLed && hadDuty && !ring.isEmpty())',
+      },
+    ],
+    seenBy: 'random: 4 threads, batches, committer, D=2',
+  },
+  {
+    name: 'the committer sleeps as idle upon a duty that came meanwhile',
+    edits: [
+      { file: COMMITTER, from: '(state === COMMITTER_IDLE && control.hasCommitterDuty())', to: 'false' },
+    ],
+    seenBy: 'random: 4 threads, batches, committer, D=2',
+  },
 ]

@@ -81,6 +81,7 @@ export class World implements Ledger {
   private readonly holes: Uint8Array
   private readonly refusedOwners: number[]
   private isClosed: boolean
+  private readonly submittedCount: number
 
   constructor(configuration: Configuration, loaded: LoadedProtocol, chooser: Chooser) {
     this.configuration = configuration
@@ -112,6 +113,7 @@ export class World implements Ledger {
     this.holes = new Uint8Array(LSN_LIMIT)
     this.refusedOwners = []
     this.isClosed = false
+    this.submittedCount = countRecords(threads)
     const { memory, views } = this.makeMemory(segmentBytes)
     this.words = memory.words
     const fs = this.makeFileSystem()
@@ -402,8 +404,19 @@ export class World implements Ledger {
       if (firstLsn + at > durableLsn) throw new Violation('P1', 'the disk is ahead of what was checked')
     }
     this.checkOnce()
+    if (isClean && machine.deaths === 0) this.checkComplete()
     if (isClean && machine.deaths === 0 && machine.timeOuts === 0 && this.counter(9) !== 0) {
       throw new Violation('P10', 'recheckRescues is not 0')
+    }
+  }
+
+  /** When nothing went wrong, and nobody closed the log, every record that was submitted is on the disk. */
+  private checkComplete(): void {
+    const { threads } = this.configuration
+    const found = this.disk.durable.reduce((count, owner) => (owner > 0 ? count + 1 : count), 0)
+    const isComplete = found === this.submittedCount
+    if (!isComplete && !threads.some(({ tasks }) => tasks.some(({ kind }) => kind === 'close'))) {
+      throw new Violation('P3', `${found} records are on the disk, ${this.submittedCount} were submitted`)
     }
   }
 
@@ -459,6 +472,17 @@ function outcomeOf(verdict: number): 'durable' | 'indeterminate' | 'not-written'
 }
 
 const FINISHER_TASKS: Task[] = [{ kind: 'commit', record: 0 }]
+
+function countRecords(threads: readonly ThreadPlan[]): number {
+  let count = 0
+  for (const { tasks } of threads) {
+    for (const task of tasks) {
+      if (task.kind === 'batch') count += task.count
+      else if (task.kind === 'commit' || task.kind === 'append') count++
+    }
+  }
+  return count
+}
 
 function ownerCode(thread: number, record: number): number {
   return thread * 16 + record + 1
