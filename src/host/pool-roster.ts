@@ -5,7 +5,7 @@ import { rebuildError } from './flat-error.ts'
 import { ACKS, isStarted, noteNew, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
 
 /** How long a worker that is to end may take to give back its producers. One that is busy is ended without. */
-const LEAVE_MS = 250
+const LEAVE_MS = 1000
 
 /** What the roster needs of its pool, and tells it. */
 export interface RosterHost {
