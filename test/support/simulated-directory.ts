@@ -1,9 +1,12 @@
 import { basename, dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
+import type { CrashChoice } from './crash-choice.ts'
 import { failure } from './simulated-faults.ts'
-import type { CrashChoice } from './simulated-file.ts'
+import { mix } from './simulated-page.ts'
 
 /** A change of names that is not durable yet. */
 interface Operation {
+  number: number
   /** The names it touches, and the file: a later operation on any of them cannot reach the disk before it. */
   touches: (string | number)[]
   apply(entries: Map<string, number>): void
@@ -14,6 +17,7 @@ export class SimulatedDirectory {
   readonly entries: Map<string, number>
   #durable: ReadonlyMap<string, number>
   #pending: Operation[]
+  #operationCount = 0
 
   private constructor(
     entries: Map<string, number>,
@@ -30,7 +34,9 @@ export class SimulatedDirectory {
   }
 
   copy(): SimulatedDirectory {
-    return new SimulatedDirectory(new Map(this.entries), this.#durable, [...this.#pending])
+    const copy = new SimulatedDirectory(new Map(this.entries), this.#durable, [...this.#pending])
+    copy.#operationCount = this.#operationCount
+    return copy
   }
 
   link(name: string, file: number): void {
@@ -56,8 +62,36 @@ export class SimulatedDirectory {
     this.#pending = []
   }
 
+  /** How many operations there were so far, for `syncUpTo`. */
+  get operationCount(): number {
+    return this.#operationCount
+  }
+
+  /** A sync that began earlier has ended: the operations up to then are durable. */
+  syncUpTo(operationCount: number): void {
+    const durable = new Map(this.#durable)
+    for (const { number, apply } of this.#pending) if (number <= operationCount) apply(durable)
+    this.#durable = durable
+    this.#pending = this.#pending.filter(({ number }) => number > operationCount)
+  }
+
+  /** Is all of it durable? */
+  get isSynced(): boolean {
+    return this.#pending.length === 0
+  }
+
+  /** Of the names, those on the disk too, with the content of their files. */
+  contentHash(hashOfFile: (file: number) => number): number {
+    let hash = 0
+    for (const [name, file] of this.entries) hash += entryHash(name, hashOfFile(file))
+    if (this.#pending.length === 0) return hash % 2 ** 53
+    for (const [name, file] of this.#durable) hash += entryHash(`durable ${name}`, file)
+    return hash % 2 ** 53
+  }
+
   /** The directory after a power cut. */
   afterPowerCut(choice: CrashChoice): SimulatedDirectory {
+    if (this.#pending.length === 0) return this.copy()
     const entries = new Map(this.#durable)
     const held = new Set<string | number>()
     for (const { touches, apply } of this.#pending) {
@@ -70,8 +104,19 @@ export class SimulatedDirectory {
 
   #do(touches: (string | number)[], apply: (entries: Map<string, number>) => void): void {
     apply(this.entries)
-    this.#pending.push({ touches, apply })
+    this.#pending.push({ number: ++this.#operationCount, touches, apply })
   }
+}
+
+const nameHashes = new Map<string, number>()
+
+/** 51 bits, so that sums of some stay exact. */
+function entryHash(name: string, file: number): number {
+  const nameHash = nameHashes.get(name) ?? crc32(name)
+  nameHashes.set(name, nameHash)
+  const low = mix(file, nameHash)
+  const high = mix(Math.floor(file / 2 ** 21), nameHash ^ low)
+  return (low >>> 0) + (high >>> 13) * 2 ** 32
 }
 
 /** All directories of a disk, by path. */
@@ -124,6 +169,13 @@ export class SimulatedTree {
   /** The files that have a name. */
   *fileIds(): IterableIterator<number> {
     for (const { entries } of this.#directories.values()) yield* entries.values()
+  }
+
+  contentHash(hashOfFile: (file: number) => number): number {
+    let hash = 0
+    for (const directory of this.#directories.values())
+      hash = (hash + directory.contentHash(hashOfFile)) % 2 ** 53
+    return hash
   }
 
   nameOf(id: number): string {

@@ -12,6 +12,7 @@ import {
   SimulatedCrash,
   SimulatedDisk,
 } from './simulated-disk.ts'
+import { SimulatedFile } from './simulated-file.ts'
 
 const CREATE = constants.O_RDWR | constants.O_CREAT
 
@@ -130,6 +131,76 @@ test('a fork and its origin do not see each other change', () => {
   assert.equal(fork.list('/'), [])
   assert.is(fork.linkCount(other), 0)
   assert.is(disk.linkCount(fd), 1)
+})
+
+test('a torn sector holds what the choice says, also when it was written with what stood there', () => {
+  const { disk, fd } = diskWithFile()
+  write(disk, fd, bytesOf(512, 1), 0)
+  write(disk, fd, bytesOf(512, 2), 512)
+  const asked: boolean[] = []
+  const torn = bytesOf(512, 9)
+  const sector = (differs: boolean): Uint8Array => {
+    asked.push(differs)
+    return torn
+  }
+  assert.equal(sectors(disk.powerCut({ ...loseAll, sector }), '/a').slice(0, 3), [9, 9, 1])
+  assert.equal(asked, [false, true])
+})
+
+test('the hash of a disk is that of its names and contents', () => {
+  const { disk, fd } = diskWithFile()
+  const before = disk.contentHash()
+  assert.is(disk.fork().contentHash(), before)
+  assert.is(disk.powerCut(loseAll).contentHash(), before)
+  write(disk, fd, bytesOf(512, 2), 0)
+  const unsynced = disk.contentHash()
+  assert.is(disk.powerCut(loseAll).contentHash(), before)
+  assert.not(disk.powerCut(keepAll).contentHash() === before)
+  disk.dataSync(fd)
+  assert.is(disk.contentHash(), disk.powerCut(loseAll).contentHash())
+  assert.not(disk.contentHash() === unsynced)
+  write(disk, fd, bytesOf(512, 1), 0)
+  disk.dataSync(fd)
+  assert.is(disk.contentHash(), before)
+  disk.rename('/a', '/b')
+  assert.not(disk.contentHash() === before)
+  assert.not(disk.contentHash() === disk.powerCut(keepAll).contentHash())
+})
+
+test('of a file whose sync or write fails each unsynced sector may be on the disk, for ever', () => {
+  const file = new SimulatedFile({})
+  file.write(bytesOf(1024, 1), 0)
+  file.doubt(file.unsyncedIn(0, 1024))
+  file.sync()
+  assert.ok(file.hasDoubts)
+  const left = (choice: CrashChoice): number[] => {
+    const bytes = bytesOf(1024, 7)
+    file.afterPowerCut({}, choice).read(bytes, 0, false)
+    return [bytes[0]!, bytes[512]!]
+  }
+  assert.equal(
+    [left(loseAll), left(keepAll)],
+    [
+      [0, 0],
+      [1, 1],
+    ],
+  )
+  file.settleDoubts(keepAll)
+  assert.equal(left(loseAll), [1, 1])
+})
+
+test('a sync covers what was written before it began, not what is written beside it', () => {
+  const file = new SimulatedFile({})
+  file.write(bytesOf(4096, 1), 0)
+  const part = file.unsynced()
+  file.write(bytesOf(512, 2), 0)
+  file.write(bytesOf(4096, 2), 4096)
+  file.syncPart(part)
+  const after = file.afterPowerCut({}, loseAll)
+  const bytes = new Uint8Array(8192)
+  assert.is(after.read(bytes, 0, false), 4096)
+  assert.equal([bytes[0], bytes[512]], [1, 1])
+  assert.not(file.isSynced)
 })
 
 test('faults: the n-th call, short writes, a full disk, misaligned direct I/O', () => {

@@ -1,12 +1,14 @@
 import { constants } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { FileSystem } from '../../src/storage/file-system.ts'
+import { type CrashChoice, loseAll } from './crash-choice.ts'
 import { SimulatedTree } from './simulated-directory.ts'
 import { type Fault, FaultPlan, failure, SimulatedCrash } from './simulated-faults.ts'
-import { type CrashChoice, loseAll, SECTOR_BYTES, SimulatedFile } from './simulated-file.ts'
+import { SimulatedFile } from './simulated-file.ts'
+import { SECTOR_BYTES } from './simulated-page.ts'
 
+export { type CrashChoice, keepAll, loseAll, randomChoice } from './crash-choice.ts'
 export { type Fault, SimulatedCrash } from './simulated-faults.ts'
-export { type CrashChoice, keepAll, loseAll, randomChoice } from './simulated-file.ts'
 
 interface OpenFile {
   file: number
@@ -30,6 +32,8 @@ export class SimulatedDisk implements FileSystem {
   readonly faults: FaultPlan = new FaultPlan()
   /** No block is free: writes work only where the file has one. */
   isFull = false
+  /** Called by each changing call when it took effect in the page cache only: what a crash there leaves. */
+  onChange: (() => void) | undefined
   /** How many changing calls were made. */
   callCount = 0
   /** Set to an array, it collects the changing calls, for a message. */
@@ -42,6 +46,15 @@ export class SimulatedDisk implements FileSystem {
   #nextFd = 3
   /** Changes with each fork, so that neither side changes what both hold. */
   #owner: object = {}
+
+  /** Upon this tree and these files, which others may go on using. */
+  static of(tree: SimulatedTree, files: ReadonlyMap<number, SimulatedFile>): SimulatedDisk {
+    const disk = new SimulatedDisk()
+    disk.#tree = tree
+    disk.#files = new Map(files)
+    disk.#nextFile = Math.max(0, ...files.keys()) + 1
+    return disk
+  }
 
   /** The same disk for another process: with the page cache, without open files, crash point and faults. */
   fork(): SimulatedDisk {
@@ -56,16 +69,32 @@ export class SimulatedDisk implements FileSystem {
   /** The disk after a power cut. */
   powerCut(choice: CrashChoice): SimulatedDisk {
     const after = new SimulatedDisk()
+    // Synced files are shared.
+    this.#owner = {}
     after.#nextFile = this.#nextFile
     after.#tree = this.#tree.afterPowerCut(choice)
     for (const id of after.#tree.fileIds()) {
       const file = this.#files.get(id)
       if (file === undefined || after.#files.has(id)) continue
+      if (file.isSynced && file.linkCount === 1) {
+        after.#files.set(id, file)
+        continue
+      }
       const copy = file.afterPowerCut(after.#owner, choice)
       copy.linkCount = 1
       after.#files.set(id, copy)
     }
     return after
+  }
+
+  /** Settles what of failed calls may or may not have reached the disk. */
+  settleDoubts(choice: CrashChoice): void {
+    for (const [id, file] of this.#files) if (file.hasDoubts) this.#writable(id).settleDoubts(choice)
+  }
+
+  /** Of all names and contents, on the disk and in the page cache: the same for the same, hardly ever for others. */
+  contentHash(): number {
+    return this.#tree.contentHash((id) => this.#files.get(id)?.contentHash() ?? 0)
   }
 
   /** The process dies, the machine goes on: its files are closed, nothing else changes. */
@@ -264,6 +293,7 @@ export class SimulatedDisk implements FileSystem {
     this.callCount++
     this.trace?.push(describe())
     const result = effect?.() as T
+    this.onChange?.()
     if (this.callCount === this.crashAtCall) {
       this.#isDead = true
       throw new SimulatedCrash(`at call ${this.callCount}: ${describe()}`)

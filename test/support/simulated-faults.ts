@@ -1,5 +1,5 @@
 import type { FileSystem } from '../../src/storage/file-system.ts'
-import type { CrashChoice } from './simulated-file.ts'
+import type { CrashChoice } from './crash-choice.ts'
 
 /** Thrown by the call at which the simulated machine stops, and by every call after it. Has no `code`. */
 export class SimulatedCrash extends Error {

@@ -1,51 +1,23 @@
-import type { Random } from './random.ts'
+import type { CrashChoice } from './crash-choice.ts'
+import {
+  CLEAN_ZEROS,
+  clip,
+  hashOf,
+  merge,
+  mix,
+  newPage,
+  overlay,
+  PAGE_BYTES,
+  type Page,
+  SECTOR_BYTES,
+  written,
+  ZERO_PAGE,
+} from './simulated-page.ts'
 
-export const SECTOR_BYTES = 512
-const PAGE_BYTES = 4096
-const PAGE_SECTORS: number = PAGE_BYTES / SECTOR_BYTES
-const ZERO_PAGE: Uint8Array = new Uint8Array(PAGE_BYTES)
-
-/** Chooses what a power cut leaves of the things that were not synced. */
-export interface CrashChoice {
-  /** Did this unsynced sector reach the disk? */
-  sector(): boolean
-  /** Did the unsynced size of a file? */
-  fileSize(): boolean
-  /** Did this unsynced directory operation? Those that depend on one that did not are not asked for. */
-  directoryOperation(): boolean
-}
-
-/** Nothing that was not synced survives. */
-export const loseAll: CrashChoice = {
-  sector: () => false,
-  fileSize: () => false,
-  directoryOperation: () => false,
-}
-/** Everything has just reached the disk. */
-export const keepAll: CrashChoice = {
-  sector: () => true,
-  fileSize: () => true,
-  directoryOperation: () => true,
-}
-
-/** A random subset, with a random leaning so that near-complete and near-empty states are met too. */
-export function randomChoice(random: Random): CrashChoice {
-  const [sector, fileSize, operation] = [0, 0, 0].map(() => [0.05, 0.5, 0.5, 0.95][random.int(4)]!)
-  return {
-    sector: () => random.chance(sector!),
-    fileSize: () => random.chance(fileSize!),
-    directoryOperation: () => random.chance(operation!),
-  }
-}
-
-/** Buffers are never written to once they are stored here, so forks share them. */
-interface Page {
-  /** What buffered reads see. */
-  cached: Uint8Array
-  /** What is on the disk for good. */
-  durable: Uint8Array
-  /** Bit mask of the sectors that the next sync writes. A sector may differ without: a failed sync has dropped it. */
-  dirty: number
+/** What is unsynced in a file at some moment: what a sync that begins then makes durable. */
+export interface UnsyncedPart {
+  size: number
+  pages: Map<number, Page>
 }
 
 /** The content of one file: what the page cache holds, and what of it has reached the disk. */
@@ -56,7 +28,8 @@ export class SimulatedFile {
   linkCount = 0
   #durableSize = 0
   #pages: Map<number, Page> = new Map()
-  #dirtyPages: Set<number> = new Set()
+  /** Pages that differ between cache and disk, or may. */
+  #unsynced: Set<number> = new Set()
 
   constructor(owner: object) {
     this.owner = owner
@@ -68,7 +41,7 @@ export class SimulatedFile {
     copy.linkCount = this.linkCount
     copy.#durableSize = this.#durableSize
     copy.#pages = new Map(this.#pages)
-    copy.#dirtyPages = new Set(this.#dirtyPages)
+    copy.#unsynced = new Set(this.#unsynced)
     return copy
   }
 
@@ -93,7 +66,7 @@ export class SimulatedFile {
       const page = this.#pages.get(Math.floor(at / PAGE_BYTES))
       if (page === undefined) bytes.fill(0, done, done + count)
       // The kernel writes dirty pages out before it reads past them.
-      else bytes.set((direct ? merge(page, () => true) : page.cached).subarray(inPage, inPage + count), done)
+      else bytes.set((direct ? written(page) : page.cached).subarray(inPage, inPage + count), done)
       done += count
     }
     return length
@@ -119,27 +92,67 @@ export class SimulatedFile {
 
   /** Everything becomes durable. */
   sync(): void {
-    for (const index of this.#dirtyPages) this.#syncPage(index)
-    this.#dirtyPages.clear()
+    for (const index of this.#unsynced) this.#syncPage(index, this.#pages.get(index)!)
     this.#durableSize = this.size
   }
 
   /** What an O_DSYNC write makes durable: its pages, and the size. */
   syncRange(position: number, length: number): void {
-    const end = Math.floor((position + length - 1) / PAGE_BYTES)
-    for (let index = Math.floor(position / PAGE_BYTES); index <= end; index++) {
-      if (this.#dirtyPages.delete(index)) this.#syncPage(index)
-    }
+    for (const index of this.#unsyncedIn(position, length)) this.#syncPage(index, this.#pages.get(index)!)
     this.#durableSize = this.size
+  }
+
+  /** What is not durable now, for `syncPart`. */
+  unsynced(): UnsyncedPart {
+    const pages = new Map<number, Page>()
+    for (const index of this.#unsynced) pages.set(index, this.#pages.get(index)!)
+    return { size: this.size, pages }
+  }
+
+  /** A sync that began earlier has ended: what was unsynced then is durable, what was written meanwhile is not. */
+  syncPart({ size, pages }: UnsyncedPart): void {
+    for (const [index, page] of pages) this.#syncPage(index, page)
+    this.#durableSize = size
+  }
+
+  /** A call has failed: what of this was dirty may have reached the disk, and no later sync writes it. */
+  doubt(indexes: Iterable<number>): void {
+    for (const index of indexes) {
+      const page = this.#pages.get(index)!
+      this.#pages.set(index, newPage(page.cached, page.durable, 0, page.dirty | page.doubtful))
+    }
+  }
+
+  /** The pages of a range that differ between cache and disk, or may: for `doubt`. */
+  unsyncedIn(position: number, length: number): number[] {
+    return this.#unsyncedIn(position, length)
+  }
+
+  get hasDoubts(): boolean {
+    for (const index of this.#unsynced) if (this.#pages.get(index)!.doubtful !== 0) return true
+    return false
+  }
+
+  /** Settles what is doubtful. The page cache stays as it is. */
+  settleDoubts(choice: CrashChoice): void {
+    for (const index of [...this.#unsynced]) {
+      const page = this.#pages.get(index)!
+      if (page.doubtful === 0) continue
+      this.#store(index, newPage(page.cached, merge(page, page.doubtful, choice), page.dirty, 0))
+    }
   }
 
   /** As on Linux: some of it is on the disk, all of it still stands in the page cache, and no later sync tries again. */
   failSync(choice: CrashChoice): void {
-    for (const index of this.#dirtyPages) {
+    for (const index of [...this.#unsynced]) {
       const page = this.#pages.get(index)!
-      this.#pages.set(index, { cached: page.cached, durable: merge(page, choice.sector), dirty: 0 })
+      this.#store(index, newPage(page.cached, merge(page, page.dirty, choice), 0, page.doubtful))
     }
-    this.#dirtyPages.clear()
+  }
+
+  /** Does a power cut leave it as it is? */
+  get isSynced(): boolean {
+    return this.#unsynced.size === 0 && this.size === this.#durableSize
   }
 
   /** The file after a power cut. */
@@ -148,56 +161,63 @@ export class SimulatedFile {
     after.size = this.size !== this.#durableSize && choice.fileSize() ? this.size : this.#durableSize
     after.#durableSize = after.size
     for (const [index, page] of this.#pages) {
-      if (index * PAGE_BYTES >= after.size) continue
-      const durable = clip(merge(page, choice.sector), after.size - index * PAGE_BYTES)
-      after.#pages.set(index, { cached: durable, durable, dirty: 0 })
+      const bytesLeft = after.size - index * PAGE_BYTES
+      if (bytesLeft <= 0) continue
+      const isLeft = page.cached === page.durable && bytesLeft >= PAGE_BYTES
+      if (isLeft && page.dirty === 0 && page.doubtful === 0) after.#pages.set(index, page)
+      else {
+        const durable = clip(merge(page, page.dirty | page.doubtful, choice), bytesLeft)
+        after.#pages.set(index, newPage(durable, durable, 0, 0))
+      }
     }
     return after
   }
 
+  /** Of size and content, cached and durable: the same for the same, and hardly ever for others. 53 bits. */
+  contentHash(): number {
+    let low = mix(this.size, 0x5bd1e995)
+    let high = mix(this.#durableSize, 0x1b873593)
+    for (const [index, page] of this.#pages) {
+      if (page.cached === ZERO_PAGE && page.durable === ZERO_PAGE) continue
+      if (page.hash === -1) page.hash = hashOf(page)
+      low = (low + mix(page.hash, index + 1)) | 0
+      high = (high + mix(page.hash, ~index)) | 0
+    }
+    return (low >>> 0) + (high >>> 11) * 2 ** 32
+  }
+
   #writePage(index: number, from: number, bytes: Uint8Array): void {
     if (bytes.length === 0) return
-    const page = this.#pages.get(index) ?? { cached: ZERO_PAGE, durable: ZERO_PAGE, dirty: 0 }
+    const page = this.#pages.get(index) ?? CLEAN_ZEROS
     const firstSector = Math.floor(from / SECTOR_BYTES)
     const lastSector = Math.floor((from + bytes.length - 1) / SECTOR_BYTES)
-    const written = ((2 << (lastSector - firstSector)) - 1) << firstSector
-    this.#pages.set(index, {
-      cached: overlay(page.cached, from, bytes),
-      durable: page.durable,
-      dirty: page.dirty | written,
-    })
-    this.#dirtyPages.add(index)
+    const touched = ((2 << (lastSector - firstSector)) - 1) << firstSector
+    const cached = overlay(page.cached, from, bytes)
+    this.#store(index, newPage(cached, page.durable, page.dirty | touched, page.doubtful & ~touched))
   }
 
-  #syncPage(index: number): void {
-    const page = this.#pages.get(index)!
-    this.#pages.set(index, { cached: page.cached, durable: merge(page, () => true), dirty: 0 })
+  /** What was dirty in this page, as it was then, is on the disk. */
+  #syncPage(index: number, page: Page): void {
+    const current = this.#pages.get(index)
+    if (current === undefined || page.dirty === 0) return
+    let durable = written(page)
+    if (Buffer.compare(durable, page.cached) === 0) durable = page.cached
+    if (current === page) this.#store(index, newPage(page.cached, durable, 0, page.doubtful))
+    else this.#store(index, newPage(current.cached, durable, current.dirty, current.doubtful))
   }
-}
 
-/** A page with some bytes replaced. Zeros share one buffer: most of a new segment is nothing else. */
-function overlay(page: Uint8Array, from: number, bytes: Uint8Array): Uint8Array {
-  if (bytes.length === PAGE_BYTES && Buffer.compare(bytes, ZERO_PAGE) === 0) return ZERO_PAGE
-  const copy = page.slice()
-  copy.set(bytes, from)
-  return copy
-}
-
-/** The disk's page after the chosen of its dirty sectors were written. */
-function merge(page: Page, isWritten: () => boolean): Uint8Array {
-  if (page.dirty === 0 || page.cached === page.durable) return page.durable
-  let merged: Uint8Array | undefined
-  let chosen = 0
-  for (let sector = 0; sector < PAGE_SECTORS; sector++) {
-    if ((page.dirty & (1 << sector)) === 0 || !isWritten()) continue
-    merged ??= page.durable.slice()
-    const at = sector * SECTOR_BYTES
-    merged.set(page.cached.subarray(at, at + SECTOR_BYTES), at)
-    chosen++
+  #store(index: number, page: Page): void {
+    this.#pages.set(index, page)
+    if (page.dirty === 0 && page.doubtful === 0 && page.cached === page.durable) this.#unsynced.delete(index)
+    else this.#unsynced.add(index)
   }
-  return chosen === PAGE_SECTORS ? page.cached : (merged ?? page.durable)
-}
 
-function clip(page: Uint8Array, length: number): Uint8Array {
-  return length >= PAGE_BYTES ? page : overlay(page, length, ZERO_PAGE.subarray(length))
+  #unsyncedIn(position: number, length: number): number[] {
+    const end = Math.floor((position + length - 1) / PAGE_BYTES)
+    const found: number[] = []
+    for (let index = Math.floor(position / PAGE_BYTES); index <= end; index++) {
+      if (this.#unsynced.has(index)) found.push(index)
+    }
+    return found
+  }
 }
