@@ -4,8 +4,8 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** A change of the production code that a test has to notice. */
-export interface Mutation {
+/** A change of the production code. */
+export interface Change {
   /** What it breaks, as a sentence. */
   name: string
   /** File below the project's root. */
@@ -13,6 +13,10 @@ export interface Mutation {
   /** Stands in the file exactly once, so that the list keeps in step with the code. */
   find: string
   replace: string
+}
+
+/** A change that a test has to notice. */
+export interface Mutation extends Change {
   /** The test that fails under it: its file, and a part of its name. */
   killedBy: { file: string; test: string }
 }
@@ -36,13 +40,8 @@ const TIMEOUT_SCALE = '0.5'
  * so it is in the embedded workers, too. Without a mutation it runs the copy as it is.
  */
 export async function runMutant(mutation: Mutation | undefined, testFile: string): Promise<MutantRun> {
-  const base = join(process.cwd(), '.cache', 'mutants')
-  mkdirSync(base, { recursive: true })
-  // Below the project, where packages are found.
-  const root = mkdtempSync(join(base, 'mutant-'))
+  const root = copySource(mutation)
   try {
-    for (const name of COPIED) cpSync(name, join(root, name), { recursive: true })
-    if (mutation !== undefined) applyMutation(root, mutation)
     const child = spawn(process.execPath, ['scripts/test.mjs', testFile], {
       cwd: root,
       env: { ...process.env, TEST_TIMEOUT_SCALE: TIMEOUT_SCALE },
@@ -55,6 +54,22 @@ export async function runMutant(mutation: Mutation | undefined, testFile: string
   }
 }
 
+/** A copy of the source tree in which these mutations are made. The caller removes it. */
+export function copySource(...mutations: (Change | undefined)[]): string {
+  const base = join(process.cwd(), '.cache', 'mutants')
+  mkdirSync(base, { recursive: true })
+  // Below the project, where packages are found.
+  const root = mkdtempSync(join(base, 'mutant-'))
+  try {
+    for (const name of COPIED) cpSync(name, join(root, name), { recursive: true })
+    for (const mutation of mutations) if (mutation !== undefined) applyMutation(root, mutation)
+    return root
+  } catch (error) {
+    rmSync(root, { recursive: true, force: true })
+    throw error
+  }
+}
+
 /** Undefined when the mutation is noticed as it says, else what is wrong. */
 export async function surviveReason(mutation: Mutation): Promise<string | undefined> {
   const { failed, problems, output } = await runMutant(mutation, mutation.killedBy.file)
@@ -63,7 +78,7 @@ export async function surviveReason(mutation: Mutation): Promise<string | undefi
   return `${mutation.name}: not killed by "${mutation.killedBy.test}" (${why})\n${output}`
 }
 
-function applyMutation(root: string, { name, file, find, replace }: Mutation): void {
+function applyMutation(root: string, { name, file, find, replace }: Change): void {
   const path = join(root, file)
   const parts = readFileSync(path, 'utf8').split(find)
   if (parts.length !== 2) throw new Error(`${name}: found ${parts.length - 1} times in ${file}: ${find}`)
