@@ -56,7 +56,7 @@ export class Host {
 
   constructor(script: string, spec: HostSpec, ledger: Ledger) {
     this.#ledger = ledger
-    this.#process = spawn(process.execPath, ['--enable-source-maps', script, JSON.stringify(spec)], {
+    this.#process = spawn(process.execPath, [script, JSON.stringify(spec)], {
       stdio: ['pipe', 'inherit', 'pipe', 'pipe'],
     })
     this.#ended = once(this.#process, 'close')
