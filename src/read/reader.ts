@@ -133,8 +133,13 @@ class LogReader {
     }
   }
 
+  /** The file was only read: an error of close() says nothing about what was returned. */
   close(): void {
-    this.#walk?.close()
+    try {
+      this.#walk?.close()
+    } catch (error) {
+      if (errorCode(error) === undefined) throw error
+    }
   }
 
   #startWalk(): LogWalk {
@@ -210,7 +215,7 @@ class LogReader {
   /** Segments that are dropped while they are read look damaged, or are gone. */
   #restartOrThrow(error: unknown): void {
     const walk = this.#walk
-    walk?.close()
+    this.close()
     this.#walk = undefined
     this.#frame = undefined
     this.#sawFrame = false

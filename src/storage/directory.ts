@@ -90,6 +90,18 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 /**
+ * Closes a file whose content is safe, or is none of ours. The system takes the fd back whatever close() returns: an
+ * error says nothing that anybody waits for, and closing again would close what another thread has opened meanwhile.
+ */
+export function closeQuietly(fs: FileSystem, fd: number): void {
+  try {
+    fs.close(fd)
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error
+  }
+}
+
+/**
  * What the opener of a log reports when a file-system call failed: a `GROUPWAL_OPEN_FAILED` around it. Errors that
  * are typed already, and those that are no file-system errors, come back unchanged.
  */

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { GroupWalError, LockedError, type LockOwner } from '../errors.ts'
 import { LOCK_FILE_NAME } from '../format/segment-name.ts'
-import { asOpenFailure, errorCode, FILE_MODE } from './directory.ts'
+import { asOpenFailure, closeQuietly, errorCode, FILE_MODE } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { readWhole, writeWhole } from './whole-io.ts'
 
@@ -45,11 +45,11 @@ export async function acquireLock(
     lockOrThrow(fs, fd, directory, library)
     writeOwner(fs, fd)
   } catch (error) {
-    if (fd !== undefined) fs.close(fd)
+    if (fd !== undefined) closeQuietly(fs, fd)
     throw asOpenFailure(directory, error)
   }
   const lockedFd = fd
-  return { release: () => fs.close(lockedFd) }
+  return { release: () => closeQuietly(fs, lockedFd) }
 }
 
 function lockOrThrow(fs: FileSystem, fd: number, directory: string, library: LockLibrary): void {

@@ -180,8 +180,7 @@ export class SegmentBuilder {
    * it. Also after a `publish` that failed; its segment may then come back after a crash, as if it had succeeded.
    */
   abandon(): void {
-    if (this.#fd >= 0) this.#attempt(() => this.#fs.close(this.#fd))
-    this.#fd = -1
+    if (this.#fd >= 0) this.#attempt(() => this.#close())
     if (!this.isSpare || this.#isNamed || this.#hasFailed) this.#attempt(() => this.#fs.unlink(this.#path))
   }
 
@@ -191,8 +190,7 @@ export class SegmentBuilder {
     this.#filledTo = Math.max(this.#filledTo, blockBytes)
     if (this.#fs.fileSize(this.#fd) > segmentBytes) this.#fs.truncate(this.#fd, segmentBytes)
     this.#fs.fullSync(this.#fd)
-    this.#fs.close(this.#fd)
-    this.#fd = -1
+    this.#close()
     const path = join(this.#directory, segmentName(sequence))
     this.#fs.rename(this.#path, path)
     this.#path = path
@@ -200,6 +198,13 @@ export class SegmentBuilder {
     this.#fs.syncDirectory(this.#directory)
     const { saltLow, saltHigh } = this
     return { sequence, saltLow, saltHigh, path, segmentBytes, zeroedTo: this.#filledTo }
+  }
+
+  /** Once, also when it fails: its number may belong to a file of another thread by then. */
+  #close(): void {
+    const fd = this.#fd
+    this.#fd = -1
+    this.#fs.close(fd)
   }
 
   /** A file on which a call failed is not tried again: its errors may come but once. Running out of space is none. */

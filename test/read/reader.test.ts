@@ -8,6 +8,7 @@ import {
 } from '../../src/errors.ts'
 import { segmentName } from '../../src/format/segment-name.ts'
 import { type ReadOptions, readRecords } from '../../src/read/reader.ts'
+import { withFailingClose } from '../support/failing-close.ts'
 import { HandmadeLog, noopPayload } from '../support/handmade-log.ts'
 import { MemoryFileSystem } from '../support/memory-file-system.ts'
 
@@ -220,6 +221,22 @@ test('leaving the loop closes the file', () => {
     if (lsn === 2) break
   }
   assert.is(fs.openCount, 0)
+})
+
+test('whoever leaves the loop is not told of a file that does not close', () => {
+  const memory = new MemoryFileSystem(threeSegments().files)
+  let fails = false
+  const { fs } = withFailingClose(memory, () => fails)
+  for (const { lsn } of readRecords(fs, 'dir')) {
+    fails = true
+    if (lsn === 2) break
+  }
+  assert.is(memory.openCount, 0)
+})
+
+test('a file that does not close in the midst of a read ends it with a typed error', () => {
+  const { fs } = withFailingClose(new MemoryFileSystem(threeSegments().files))
+  assertCode(() => [...readRecords(fs, 'dir')], 'GROUPWAL_IO')
 })
 
 // Dropped segments.

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert'
 import { GroupWalError, LockedError } from '../../src/errors.ts'
 import { acquireLock, type DirectoryLock } from '../../src/storage/lock-file.ts'
 import { createNodeFileSystem } from '../../src/storage/node-file-system.ts'
+import { withFailingClose } from '../support/failing-close.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import holderUrl from './lock-holder.child.ts?url'
 
@@ -41,6 +42,16 @@ test('a log that this process has open cannot be opened again, until it is relea
   assert.match(error.message, `this process (pid ${process.pid})`)
   lock.release()
   const again = await acquireLock(fs, directory)
+  again.release()
+})
+
+test('a lock file whose close fails is free all the same, and nobody is told', async () => {
+  const directory = temporaryDirectory()
+  const failing = withFailingClose(fs).fs
+  const lock = await acquireLock(failing, directory)
+  assert.is((await failureOf(acquireLock(failing, directory))).code, 'GROUPWAL_LOCKED')
+  lock.release()
+  const again = await acquireLock(failing, directory)
   again.release()
 })
 

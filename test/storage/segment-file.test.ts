@@ -7,6 +7,7 @@ import { listSegments } from '../../src/storage/directory.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import { prepareSegment, SegmentBuilder, type SegmentSpec } from '../../src/storage/segment-file.ts'
 import { extendZeros, readWhole } from '../../src/storage/whole-io.ts'
+import { withFailingClose } from '../support/failing-close.ts'
 import { modelOptions } from '../support/model-log.ts'
 import { createRandom } from '../support/random.ts'
 import { loseAll, SimulatedDisk } from '../support/simulated-disk.ts'
@@ -150,6 +151,12 @@ test('a segment that cannot be made leaves nothing behind and nothing open', () 
       }
     }
   }
+})
+
+test('a file whose close fails is not closed again: another thread may have its number by then', () => {
+  const { fs, closedFds } = withFailingClose(newDisk())
+  assert.throws(() => prepareSegment(fs, DIRECTORY, specOf(4), sources, SEGMENT_BYTES), /EIO/)
+  assert.is(closedFds.length, 1)
 })
 
 test('a spare stays one when the disk is full, and goes when the disk failed on it', () => {
