@@ -4,6 +4,7 @@ import { appendCommand } from './append.ts'
 import { benchCommand } from './bench.ts'
 import { dumpCommand } from './dump.ts'
 import { EXIT_CODE_HELP, EXIT_OK, EXIT_USAGE } from './exit-code.ts'
+import { stressCommand, stressHostCommand } from './stress.ts'
 
 // Whoever reads only the beginning (`groupwal dump … | head`) ends the command, without any complaint.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -22,9 +23,10 @@ const program = new Command('groupwal')
   .showHelpAfterError('(add --help for the options)')
   .exitOverride()
 
-for (const command of [appendCommand(finish), dumpCommand(finish), benchCommand(finish)]) {
-  program.addCommand(command.exitOverride().copyInheritedSettings(program))
+for (const command of [appendCommand, dumpCommand, benchCommand, stressCommand]) {
+  program.addCommand(command(finish).exitOverride().copyInheritedSettings(program))
 }
+program.addCommand(stressHostCommand(finish), { hidden: true })
 
 try {
   await program.parseAsync()

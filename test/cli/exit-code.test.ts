@@ -27,8 +27,8 @@ for (const [what, args, message] of [
 test('help and version: 0', async () => {
   const help = await runCli(['--help'])
   assert.is(help.code, 0)
-  for (const word of ['append', 'dump', 'bench', 'Exit codes']) assert.match(help.stdout, word)
-  for (const command of ['append', 'dump', 'bench']) {
+  for (const word of ['append', 'dump', 'bench', 'stress', 'Exit codes']) assert.match(help.stdout, word)
+  for (const command of ['append', 'dump', 'bench', 'stress']) {
     const { code, stdout } = await runCli([command, '--help'])
     assert.is(code, 0)
     assert.match(stdout, `Usage: groupwal ${command} [options] <dir>`)

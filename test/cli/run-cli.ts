@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { buildLibrary } from '../support/built-library.ts'
 
@@ -27,16 +27,21 @@ export function runCommand(
   input: string | Uint8Array = '',
 ): Promise<CliResult> {
   const child = spawn(file, args, { stdio: 'pipe' })
-  const result: CliResult = { code: null, stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    result.stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    result.stderr += text
-  })
   // It may end before it has read all.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
+  return resultOf(child)
+}
+
+/** What a process that was just started prints, and how it ends. */
+export function resultOf(child: ChildProcess): Promise<CliResult> {
+  const result: CliResult = { code: null, stdout: '', stderr: '' }
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    result.stdout += text
+  })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    result.stderr += text
+  })
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code) => resolve({ ...result, code }))
