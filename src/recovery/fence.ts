@@ -1,7 +1,12 @@
 import { constants } from 'node:fs'
 import { assert } from '../assert.ts'
 import { GroupWalError } from '../errors.ts'
-import { decodeSegmentHeader, MAX_BLOCK_BYTES, type SegmentHeader } from '../format/segment-header.ts'
+import {
+  decodeSegmentHeader,
+  MAX_BLOCK_BYTES,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+} from '../format/segment-header.ts'
 import { segmentName } from '../format/segment-name.ts'
 import {
   errorCode,
@@ -19,6 +24,7 @@ import {
   type SegmentCut,
   type Sources,
 } from '../storage/segment-file.ts'
+import { readBeginning } from '../storage/whole-io.ts'
 import { initialZeroBytes } from './new-segment.ts'
 
 /** What a fence says; the log's own numbers as in `SegmentSpec`. */
@@ -143,7 +149,7 @@ function readHeader(fs: FileSystem, segment: NumberedFile): SegmentHeader | unde
   const fd = fs.open(segment.path, constants.O_RDONLY, FILE_MODE)
   try {
     const bytes = new Uint8Array(MAX_BLOCK_BYTES)
-    const decoded = decodeSegmentHeader(bytes.subarray(0, fs.read(fd, bytes, 0, bytes.length, 0)))
+    const decoded = decodeSegmentHeader(readBeginning(fs, fd, bytes, SEGMENT_HEADER_BYTES))
     return decoded.ok ? decoded.header : undefined
   } finally {
     fs.close(fd)

@@ -7,6 +7,7 @@ import {
   decodeSegmentHeader,
   FORMAT_VERSION,
   MAX_BLOCK_BYTES,
+  SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from '../format/segment-header.ts'
 import { segmentName } from '../format/segment-name.ts'
@@ -20,6 +21,7 @@ import {
 } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { directReadFlag } from '../storage/sync-method.ts'
+import { readBeginning } from '../storage/whole-io.ts'
 import { SCAN_BUFFER_BYTES, ScanBuffer, SegmentScanner } from './scan.ts'
 
 /** The block size is not known before the header is: enough for direct reads from every disk in use. */
@@ -112,7 +114,7 @@ export function readBlockBytes(fs: FileSystem, directory: string): number | unde
   const fd = fs.open(newest.path, constants.O_RDONLY, FILE_MODE)
   try {
     const bytes = new Uint8Array(HEADER_READ_BYTES)
-    const decoded = decodeSegmentHeader(bytes.subarray(0, fs.read(fd, bytes, 0, bytes.length, 0)))
+    const decoded = decodeSegmentHeader(readBeginning(fs, fd, bytes, SEGMENT_HEADER_BYTES))
     return decoded.ok ? decoded.header.blockBytes : undefined
   } finally {
     fs.close(fd)
@@ -152,8 +154,8 @@ function readHeader(
 ): { header: SegmentHeader; fileBytes: number } {
   const fd = opener.open(file.path)
   try {
-    const { bytes } = opener.smallBuffer
-    const decoded = decodeSegmentHeader(bytes.subarray(0, fs.read(fd, bytes, 0, HEADER_READ_BYTES, 0)))
+    const bytes = opener.smallBuffer.bytes.subarray(0, HEADER_READ_BYTES)
+    const decoded = decodeSegmentHeader(readBeginning(fs, fd, bytes, SEGMENT_HEADER_BYTES))
     if (decoded.ok) return { header: decoded.header, fileBytes: fs.fileSize(fd) }
     if (decoded.reason === 'version') throw unsupportedVersion(file.name, decoded.version)
     throw new CorruptLogError(`${file.name} has no valid segment header (${decoded.reason})`, {

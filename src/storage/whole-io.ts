@@ -34,6 +34,21 @@ export function readWhole(
 }
 
 /**
+ * Reads up to `bytes.length` bytes from the beginning of a file: as many as the first call returns, but no fewer than
+ * `leastBytes` unless the file ends before.
+ */
+export function readBeginning(fs: FileSystem, fd: number, bytes: Uint8Array, leastBytes: number): Uint8Array {
+  let done = fs.read(fd, bytes, 0, bytes.length, 0)
+  // The size is asked for, since a direct read at an odd end of the file is refused.
+  while (done < leastBytes && done < fs.fileSize(fd)) {
+    const count = fs.read(fd, bytes, done, bytes.length - done, done)
+    if (count === 0) break
+    done += count
+  }
+  return bytes.subarray(0, done)
+}
+
+/**
  * Writes zeros over [from, to) and syncs them, so that a later write there allocates nothing. Call it in steps to
  * pace it: the sync of a large range holds up the commits beside it.
  */

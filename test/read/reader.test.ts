@@ -223,6 +223,15 @@ test('leaving the loop closes the file', () => {
   assert.is(fs.openCount, 0)
 })
 
+test('reads that fall short are gone on with, also in the midst of a header', () => {
+  const fs = new MemoryFileSystem(threeSegments().files)
+  const all = readFrom(fs)
+  for (const most of [1, 100, 511, 5000]) {
+    fs.maxReadBytes = most
+    assert.equal(readFrom(fs), all, `${most} bytes at a time`)
+  }
+})
+
 test('whoever leaves the loop is not told of a file that does not close', () => {
   const memory = new MemoryFileSystem(threeSegments().files)
   let fails = false
