@@ -1,0 +1,190 @@
+// Every call that a log makes to its files goes wrong, one at a time, in every way that a disk has: see
+// fault-sweep/faults.ts. A library beneath libuv does it (test/support/io-shim), so all of the production code runs.
+// After each run another process recovers the files and compares with what the run was told.
+//
+//   node scripts/run.mjs test/prove/fault-sweep.ts [--full] [--seed N] [--seconds N] [--only TEXT]
+//
+// `--only` tries the cases whose name holds the text, as a failure prints it.
+
+import { rmSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
+import { findAllCalls, orderCases, type SweepCase } from './fault-sweep/cases.ts'
+import { type Configuration, describeCall, SweepProcess } from './fault-sweep/process.ts'
+import { makeTemplates } from './io-script/templates.ts'
+import { type Count, finish, type PartReport } from './support/report.ts'
+
+const CI_CONFIGURATIONS: readonly Configuration[] = [
+  { syncMethod: 'fdatasync', stagingSlots: 1 },
+  { syncMethod: 'dsync', stagingSlots: 2 },
+]
+const ALL_CONFIGURATIONS: readonly Configuration[] = [
+  ...CI_CONFIGURATIONS,
+  { syncMethod: 'fdatasync', stagingSlots: 2 },
+  { syncMethod: 'dsync', stagingSlots: 1 },
+  { syncMethod: 'direct', stagingSlots: 1 },
+  { syncMethod: 'direct', stagingSlots: 2 },
+  { syncMethod: 'fsync', stagingSlots: 1 },
+  { syncMethod: 'fsync', stagingSlots: 2 },
+]
+const CI_SECONDS = 85
+const FULL_SECONDS = 1500
+const PROCESSES = 2
+/** A call that does not come in the run that is to meet it, since the threads were quicker or slower, is tried again. */
+const MOST_RETRIES = 5
+/** Of the calls that were counted, this part may be found not to belong to the script (see `isGone`). */
+const MOST_GONE = 0.02
+const PROGRESS_MS = 10_000
+/** After so many failures the rest would say nothing new. */
+const MOST_FAILURES = 20
+
+const { values: options } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: false },
+    seed: { type: 'string' },
+    seconds: { type: 'string' },
+    only: { type: 'string' },
+  },
+})
+const seed = Number(options.seed ?? Math.trunc(Math.random() * 1e6))
+const seconds = Number(options.seconds ?? (options.full ? FULL_SECONDS : CI_SECONDS))
+const deadlineMs = performance.now() + seconds * 1000
+
+const TITLE =
+  'every call to the file system fails once, in turn: errors are told, nothing acknowledged is lost'
+const EVERY = 'every call of the scripted run has failed, by EIO, ENOSPC, EFBIG, a short write, 0 or a delay'
+const HOLDS =
+  'acknowledged ⊆ recovered ⊆ submitted, batches whole, no hang, typed errors, nothing after the poison'
+
+const tally = {
+  cases: 0,
+  writeAndSyncCases: 0,
+  recoveries: 0,
+  acknowledged: 0,
+  failed: 0,
+  failures: 0,
+}
+
+await main()
+
+async function main(): Promise<void> {
+  const reason = whyNoShim()
+  if (reason !== undefined) {
+    report(
+      [],
+      [EVERY, HOLDS].map((name) => ({ name, passed: false, skipped: reason })),
+    )
+    return
+  }
+  const base = fastDirectory('sweep')
+  const processes: SweepProcess[] = []
+  const cleanUp = (): void => {
+    for (const one of processes) one.end()
+    rmSync(base, { recursive: true, force: true })
+  }
+  process.once('exit', cleanUp)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  console.log(`seed ${seed}, at most ${seconds} s, logs in ${base}`)
+  const templates = await makeTemplates(base)
+  for (let index = 0; index < PROCESSES; index++) {
+    processes.push(new SweepProcess(base, `process-${index}`, templates))
+  }
+  await sweep(processes)
+  for (const one of processes) one.end()
+}
+
+async function sweep(processes: readonly SweepProcess[]): Promise<void> {
+  const configurations = options.full ? ALL_CONFIGURATIONS : CI_CONFIGURATIONS
+  const shares = await Promise.all(
+    processes.map((one, at) =>
+      findAllCalls(
+        one,
+        configurations.filter((_, index) => index % PROCESSES === at),
+      ),
+    ),
+  )
+  const calls = shares.flatMap((share) => share.calls)
+  for (const text of shares.flatMap((share) => share.wrong)) fail(`without any fault: ${text}`)
+  const cases = orderCases(calls, seed).filter((one) => nameOf(one).includes(options.only ?? ''))
+  console.log(`${calls.length} calls, ${cases.length} cases, ${Math.round(performance.now() / 1000)} s`)
+  const queue = cases.map((one) => ({ one, retries: 0 }))
+  const timer = setInterval(() => {
+    console.log(
+      `${Math.round(performance.now() / 1000)} s: ${tally.cases} cases, ${calls.filter((call) => call.isCovered).length} calls covered`,
+    )
+  }, PROGRESS_MS)
+  await Promise.all(processes.map((one) => work(one, queue)))
+  clearInterval(timer)
+  const covered = calls.filter((call) => call.isCovered).length
+  const gone = calls.filter((call) => call.isGone).length
+  const counts: Count[] = [
+    { label: 'calls covered', value: covered, of: calls.length - gone },
+    { label: 'cases (a call and a fault)', value: tally.cases, of: cases.length },
+    {
+      label: 'cases of writes and syncs',
+      value: tally.writeAndSyncCases,
+      of: cases.filter(isWriteOrSync).length,
+    },
+    { label: 'configurations (sync method and staging slots)', value: configurations.length },
+    { label: 'recoveries by another process', value: tally.recoveries },
+    { label: 'records acknowledged', value: tally.acknowledged },
+    { label: 'records told as failed', value: tally.failed },
+    { label: 'calls counted at first that never came again', value: gone },
+  ]
+  const isEvery = covered === calls.length - gone && gone <= calls.length * MOST_GONE
+  report(counts, [
+    { name: EVERY, passed: isEvery || options.only !== undefined },
+    { name: HOLDS, passed: tally.failures === 0 },
+  ])
+}
+
+/** Takes cases until there are none, the time is up or too much is wrong. */
+async function work(process: SweepProcess, queue: { one: SweepCase; retries: number }[]): Promise<void> {
+  for (;;) {
+    const next = queue.shift()
+    if (next === undefined || performance.now() > deadlineMs || tally.failures >= MOST_FAILURES) return
+    const { swept, fault } = next.one
+    if (swept.isGone) continue
+    const result = await process.run(
+      swept.scenario,
+      swept.configuration,
+      fault.rule(swept.call),
+      fault.isHarmless,
+    )
+    tally.recoveries += result.recoveries
+    tally.acknowledged += result.acknowledged
+    tally.failed += result.failed
+    if (result.wrong.length > 0) fail(`${nameOf(next.one)}\n${result.wrong.join('\n')}`)
+    if (result.fired > 0) {
+      swept.isCovered = true
+      tally.cases++
+      if (isWriteOrSync(next.one)) tally.writeAndSyncCases++
+    } else if (next.retries < MOST_RETRIES) {
+      queue.unshift({ one: next.one, retries: next.retries + 1 })
+    } else if (!swept.isCovered) {
+      swept.isGone = true
+      console.log(`no such call in ${MOST_RETRIES + 1} runs: ${nameOf(next.one)}`)
+    }
+  }
+}
+
+function isWriteOrSync({ swept }: SweepCase): boolean {
+  return swept.call.op === 'write' || swept.call.op.endsWith('sync')
+}
+
+function nameOf({ swept: { scenario, configuration, call }, fault }: SweepCase): string {
+  const { syncMethod, stagingSlots } = configuration
+  return `${syncMethod}, ${stagingSlots} slots, ${describeCall(scenario, call)}: ${fault.name}`
+}
+
+function fail(text: string): void {
+  tally.failures++
+  console.log(
+    `\nFAILED ${text}\nreplay: --seed ${seed} --only 'NAME UP TO THE END OF ITS LINE'${options.full ? ' --full' : ''}\n`,
+  )
+}
+
+function report(counts: Count[], checks: PartReport['checks']): void {
+  const promises = ['P1', 'P2', 'P3', 'P5', 'P6', 'P8', 'P11', 'P12']
+  finish({ part: 'fault-sweep', title: TITLE, promises, counts, checks, seed: String(seed) })
+}

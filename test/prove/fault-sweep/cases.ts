@@ -1,0 +1,102 @@
+import type { Call, Op } from '../../support/io-shim/shim.ts'
+import { phaseNumber, SCENARIOS, type Scenario } from '../io-script/scenarios.ts'
+import { type Fault, faultsFor } from './faults.ts'
+import type { Configuration, SweepProcess, SweepResult } from './process.ts'
+
+/** One call of one scenario in one configuration: what is to be covered. */
+export interface SweptCall {
+  scenario: Scenario
+  configuration: Configuration
+  call: Call
+  /** Some fault has happened to it. */
+  isCovered: boolean
+  /** It did not come in many runs that were to meet it: the machine was slow when the calls were counted. */
+  isGone: boolean
+}
+
+export interface SweepCase {
+  swept: SweptCall
+  fault: Fault
+}
+
+/** Odd, so that one run in which the machine was busy is outvoted. */
+const REFERENCE_RUNS = 5
+const WRITES_AND_SYNCS: readonly Op[] = ['write', 'fdatasync', 'fsync']
+
+/**
+ * The calls that a scenario makes when nothing goes wrong. Calls of different threads come in any order, so they are
+ * numbered by phase, operation and kind of file; the script lets no two threads make calls of one kind at once, but
+ * where that is the point. Runs it a few times and takes the usual count.
+ */
+export async function findCalls(
+  process: SweepProcess,
+  scenario: Scenario,
+  configuration: Configuration,
+): Promise<{ calls: SweptCall[]; wrong: string[] }> {
+  const runs: SweepResult[] = []
+  for (let run = 0; run < REFERENCE_RUNS; run++) runs.push(await process.run(scenario, configuration))
+  const kinds = new Map<string, { call: Omit<Call, 'nth'>; counts: number[] }>()
+  for (const { counts } of runs) {
+    for (const { phase, op, role, count } of counts) {
+      const key = `${phase} ${op} ${role}`
+      if (!kinds.has(key)) kinds.set(key, { call: { phase, op, role }, counts: [] })
+      kinds.get(key)!.counts.push(count)
+    }
+  }
+  const calls: SweptCall[] = []
+  for (const { call, counts } of kinds.values()) {
+    const all = [...counts, ...Array<number>(REFERENCE_RUNS - counts.length).fill(0)].sort((a, b) => a - b)
+    const usual = all[REFERENCE_RUNS >> 1]
+    // The idle scenario opens its log as all others do.
+    if (scenario.name === 'idle' && call.phase === phaseNumber(scenario, 'open')) continue
+    for (let nth = 1; nth <= usual; nth++) {
+      calls.push({ scenario, configuration, call: { ...call, nth }, isCovered: false, isGone: false })
+    }
+  }
+  return { calls, wrong: runs.flatMap(({ wrong }) => wrong) }
+}
+
+export async function findAllCalls(
+  process: SweepProcess,
+  configurations: readonly Configuration[],
+): Promise<{ calls: SweptCall[]; wrong: string[] }> {
+  const all = { calls: [] as SweptCall[], wrong: [] as string[] }
+  for (const configuration of configurations) {
+    for (const scenario of SCENARIOS) {
+      const { calls, wrong } = await findCalls(process, scenario, configuration)
+      all.calls.push(...calls)
+      all.wrong.push(...wrong)
+    }
+  }
+  return all
+}
+
+/**
+ * All there is to try, the most telling first: every call with one fault, another one for each and for each seed; then
+ * writes and syncs with all faults; then the rest.
+ */
+export function orderCases(calls: readonly SweptCall[], seed: number): SweepCase[] {
+  const first: SweepCase[] = []
+  const second: SweepCase[] = []
+  const third: SweepCase[] = []
+  for (const [index, swept] of calls.entries()) {
+    const faults = faultsFor(swept.call.op)
+    const chosen = (index + seed) % faults.length
+    const rest = WRITES_AND_SYNCS.includes(swept.call.op) ? second : third
+    for (const [at, fault] of faults.entries()) (at === chosen ? first : rest).push({ swept, fault })
+  }
+  // Neighbours make the same mistakes: what does not fit into the time is spread over all.
+  return [...first, ...spread(second, seed), ...spread(third, seed)]
+}
+
+/** In steps that share no factor with the length: everything comes once. */
+function spread<T>(items: readonly T[], seed: number): T[] {
+  if (items.length === 0) return []
+  let step = Math.floor(items.length * 0.618) + 1
+  while (commonFactor(step, items.length) > 1) step++
+  return items.map((_, index) => items[(seed + index * step) % items.length])
+}
+
+function commonFactor(a: number, b: number): number {
+  return b === 0 ? a : commonFactor(b, a % b)
+}

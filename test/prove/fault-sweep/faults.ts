@@ -1,0 +1,107 @@
+import { type Action, type Call, OPS, type Op, type Rule } from '../../support/io-shim/shim.ts'
+
+/** One way in which a call can go wrong. */
+export interface Fault {
+  name: string
+  /** The operations that can go wrong like this. */
+  ops: readonly Op[]
+  /** Nobody may notice. */
+  isHarmless: boolean
+  /** Deterministic in `nth`, so that a case can be repeated. */
+  rule(call: Call): Rule
+}
+
+const CHANGING: readonly Op[] = [
+  'open',
+  'write',
+  'fdatasync',
+  'fsync',
+  'ftruncate',
+  'rename',
+  'unlink',
+  'mkdir',
+]
+const DELAY_MICROS = 3000
+/** Parts of a write or read: nothing of use, a sector, somewhere in the midst, nearly all (the shim keeps off one byte). */
+const PART_BYTES: readonly number[] = [1, 512, 2049, 1 << 30]
+
+const READ_BYTES: readonly number[] = [1 << 30, 511, 2049, 64]
+
+/** All of them, each for one call, and for that one and all like it from then on. */
+export const FAULTS: readonly Fault[] = [
+  ...onceAndForEver('EIO', OPS, () => ({ type: 'fail', code: 'EIO' })),
+  ...onceAndForEver('ENOSPC', OPS.filter(isNoRead), () => ({ type: 'fail', code: 'ENOSPC' })),
+  ...onceAndForEver('EFBIG', OPS.filter(isNoRead), () => ({ type: 'fail', code: 'EFBIG' })),
+  ...onceAndForEver('EIO although it was done', CHANGING, () => ({ type: 'fail-after', code: 'EIO' })),
+  ...onceAndForEver('short', ['write'], shortened),
+  ...onceAndForEver('short', ['read'], shortenedRead, true),
+  {
+    name: 'short, then ENOSPC once',
+    ops: ['write'],
+    isHarmless: false,
+    rule: (call) => ({ call, action: shortened(call), next: { ops: ['write'], action: FULL, calls: 1 } }),
+  },
+  {
+    name: 'short, then ENOSPC for ever',
+    ops: ['write'],
+    isHarmless: false,
+    rule: (call) => ({
+      call,
+      action: shortened(call),
+      next: { ops: ['write'], action: FULL, calls: Number.POSITIVE_INFINITY },
+    }),
+  },
+  ...onceAndForEver('return 0', ['write'], () => ({ type: 'zero' })),
+  ...onceAndForEver('delay', OPS, () => ({ type: 'delay', micros: DELAY_MICROS }), true),
+  {
+    name: 'EIO, and every call after it',
+    ops: OPS,
+    isHarmless: false,
+    rule: (call) => ({
+      call,
+      action: { type: 'fail', code: 'EIO' },
+      next: { ops: OPS, action: { type: 'fail', code: 'EIO' }, calls: Number.POSITIVE_INFINITY },
+    }),
+  },
+]
+
+const FULL: Action = { type: 'fail', code: 'ENOSPC' }
+
+export function faultsFor(op: Op): Fault[] {
+  return FAULTS.filter(({ ops }) => ops.includes(op))
+}
+
+/** A read does not run out of space. */
+function isNoRead(op: Op): boolean {
+  return op !== 'read'
+}
+
+function shortened({ nth }: Call): Action {
+  return { type: 'short', bytes: PART_BYTES[nth % PART_BYTES.length] }
+}
+
+/** Not byte by byte for ever. */
+function shortenedRead({ nth }: Call): Action {
+  return { type: 'short', bytes: READ_BYTES[nth % READ_BYTES.length] }
+}
+
+function onceAndForEver(
+  name: string,
+  ops: readonly Op[],
+  action: (call: Call) => Action,
+  isHarmless = false,
+): Fault[] {
+  return [
+    { name: `${name}, once`, ops, isHarmless, rule: (call) => ({ call, action: action(call) }) },
+    {
+      name: `${name}, for ever`,
+      ops,
+      isHarmless,
+      rule: (call) => ({
+        call,
+        action: action(call),
+        next: { ops: [call.op], action: action(call), calls: Number.POSITIVE_INFINITY },
+      }),
+    },
+  ]
+}
