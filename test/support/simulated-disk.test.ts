@@ -170,7 +170,7 @@ test('the hash of a disk is that of its names and contents', () => {
 test('of a file whose sync or write fails each unsynced sector may be on the disk, for ever', () => {
   const file = new SimulatedFile({})
   file.write(bytesOf(1024, 1), 0)
-  file.doubt(file.unsyncedIn(0, 1024))
+  file.doubtRange(0, 1024)
   file.sync()
   assert.ok(file.hasDoubts)
   const left = (choice: CrashChoice): number[] => {

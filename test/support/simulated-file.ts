@@ -17,6 +17,7 @@ import {
 /** What is unsynced in a file at some moment: what a sync that begins then makes durable. */
 export interface UnsyncedPart {
   size: number
+  durableSize: number
   pages: Map<number, Page>
 }
 
@@ -102,30 +103,32 @@ export class SimulatedFile {
     this.#durableSize = this.size
   }
 
-  /** What is not durable now, for `syncPart`. */
+  /** What is not durable now, for `syncPart` and `doubtPart`. */
   unsynced(): UnsyncedPart {
     const pages = new Map<number, Page>()
     for (const index of this.#unsynced) pages.set(index, this.#pages.get(index)!)
-    return { size: this.size, pages }
+    return { size: this.size, durableSize: this.#durableSize, pages }
   }
 
   /** A sync that began earlier has ended: what was unsynced then is durable, what was written meanwhile is not. */
-  syncPart({ size, pages }: UnsyncedPart): void {
+  syncPart({ size, durableSize, pages }: UnsyncedPart): void {
     for (const [index, page] of pages) this.#syncPage(index, page)
-    this.#durableSize = size
+    // Else another sync has ended meanwhile, which knew better.
+    if (this.#durableSize === durableSize) this.#durableSize = size
   }
 
-  /** A call has failed: what of this was dirty may have reached the disk, and no later sync writes it. */
-  doubt(indexes: Iterable<number>): void {
-    for (const index of indexes) {
-      const page = this.#pages.get(index)!
-      this.#pages.set(index, newPage(page.cached, page.durable, 0, page.dirty | page.doubtful))
-    }
+  /** A sync that began earlier has failed: what it was to write may be on the disk, and no later sync writes it. */
+  doubtPart({ pages }: UnsyncedPart): void {
+    for (const [index, page] of pages) if (this.#pages.get(index) === page) this.#doubtPage(index, page)
   }
 
-  /** The pages of a range that differ between cache and disk, or may: for `doubt`. */
-  unsyncedIn(position: number, length: number): number[] {
-    return this.#unsyncedIn(position, length)
+  /** A write of this range has failed: any of it may be on the disk. */
+  doubtRange(position: number, length: number): void {
+    for (const index of this.#unsyncedIn(position, length)) this.#doubtPage(index, this.#pages.get(index)!)
+  }
+
+  #doubtPage(index: number, { cached, durable, dirty, doubtful }: Page): void {
+    this.#store(index, newPage(cached, durable, 0, dirty | doubtful))
   }
 
   get hasDoubts(): boolean {

@@ -1,0 +1,24 @@
+// Explores one recorded run after the other.
+
+import { type MessagePort, parentPort } from 'node:worker_threads'
+import { type CrashFailure, type ExploreOptions, Explorer, type Tally } from './explore.ts'
+import type { RecordedRun } from './recorded-run.ts'
+import { makeThreadCheap } from './recovery-check.ts'
+
+export interface ExploreTask {
+  run: RecordedRun
+  options: ExploreOptions
+}
+
+export interface ExploreAnswer {
+  tally: Tally
+  failure: CrashFailure | undefined
+}
+
+makeThreadCheap()
+const port = parentPort as MessagePort
+port.on('message', ({ run, options }: ExploreTask) => {
+  const explorer = new Explorer(run, options)
+  explorer.explore()
+  port.postMessage({ tally: explorer.tally, failure: explorer.failure } satisfies ExploreAnswer)
+})

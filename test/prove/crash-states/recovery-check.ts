@@ -1,0 +1,90 @@
+import { type LogRecord, readRecords } from '../../../src/read/reader.ts'
+import { type RecoverOptions, type RecoveryResult, recover } from '../../../src/recovery/recover.ts'
+import { createRandom } from '../../support/random.ts'
+import type { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { BrokenPromise, type Knowledge } from './knowledge.ts'
+import type { RecordedRun } from './recorded-run.ts'
+import { LOG_DIRECTORY } from './replay.ts'
+import { BLOCK_BYTES, tinyRecoverOptions } from './tiny-log.ts'
+import { idOf } from './trace.ts'
+
+/** What must come out of a recovery. */
+export interface Expectation {
+  /** The same for the same. */
+  readonly key: number
+  check(records: readonly LogRecord[], opened: RecoveryResult | undefined): void
+}
+
+/** What users know at a crash point. */
+export function expectKnown(knowledge: Knowledge): Expectation {
+  return {
+    key: knowledge.version,
+    check: (records, opened) => knowledge.check(records, opened?.nextLsn ?? Number.POSITIVE_INFINITY),
+  }
+}
+
+/** After a recovery that was completed: exactly what it returned, and all LSNs that could have been handed out since. */
+export function expectSame(
+  records: readonly LogRecord[],
+  opened: RecoveryResult,
+  handedOut: number,
+): Expectation {
+  const pairs = records.map(({ lsn, payload }) => `${lsn}:${idOf(payload)}`).join()
+  return {
+    key: -opened.nextLsn,
+    check: (again, reopened) => {
+      const found = again.map(({ lsn, payload }) => `${lsn}:${idOf(payload)}`).join()
+      if (found !== pairs) throw new BrokenPromise(`P3: first ${pairs} is returned, and later ${found}`)
+      if (reopened !== undefined && reopened.nextLsn <= handedOut) {
+        throw new BrokenPromise(`P2: LSN ${reopened.nextLsn} would be handed out again, ${handedOut} was`)
+      }
+    },
+  }
+}
+
+// One recovery is over before the next begins: they share their buffers, since many thousands are run each second.
+const buffers = new Map<number, Buffer>()
+
+function sharedBuffer(bytes: number): Buffer {
+  const buffer = buffers.get(bytes) ?? Buffer.from(new ArrayBuffer(bytes))
+  buffers.set(bytes, buffer)
+  return buffer
+}
+
+/** The reader allocates by itself: in this thread, from the same few buffers. Errors need no stack in their thousands. */
+export function makeThreadCheap(): void {
+  Buffer.allocUnsafeSlow = sharedBuffer as typeof Buffer.allocUnsafeSlow
+  Error.stackTraceLimit = 0
+}
+
+/** Recovers the log of a run from disks that a crash left. */
+export class Recoverer {
+  readonly #options: Omit<RecoverOptions, 'randomBytes'>
+  readonly #seed: number
+
+  constructor(run: RecordedRun, seed: number) {
+    this.#seed = seed
+    this.#options = {
+      ...tinyRecoverOptions(run),
+      initialZeroBytes: 2 * BLOCK_BYTES,
+      nowMs: () => 1_790_000_000_000,
+      allocateBuffer: sharedBuffer,
+    }
+  }
+
+  get maxOutstandingRecords(): number {
+    return this.#options.maxOutstandingRecords
+  }
+
+  /** @param depth of recoveries that were cut off before: each has its own salts, and always the same */
+  recover(disk: SimulatedDisk, depth: number): RecoveryResult {
+    const random = createRandom(this.#seed + depth)
+    return recover(disk, LOG_DIRECTORY, { ...this.#options, randomBytes: (count) => random.bytes(count) })
+  }
+
+  /** As the log itself reads, or as somebody who has it not open. */
+  read(disk: SimulatedDisk, toLsn: number | undefined): LogRecord[] {
+    if (!disk.list('/').includes('log')) return []
+    return [...readRecords(disk, LOG_DIRECTORY, { toLsn })]
+  }
+}

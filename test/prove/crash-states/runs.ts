@@ -1,0 +1,119 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { SYNC_METHODS, type SyncMethod } from '../../../src/storage/sync-method.ts'
+import type { Random } from '../../support/random.ts'
+import type { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { temporaryDirectory } from '../../support/temporary-directory.ts'
+import { RandomChoice } from './choices.ts'
+import { type RecordedRun, type RunSpec, type RunStart, type RunStep, recordRun } from './recorded-run.ts'
+import { LOG_DIRECTORY, Replay } from './replay.ts'
+import { BLOCK_BYTES } from './tiny-log.ts'
+
+/** What runs go through; between them everything that a log does to its disk. */
+const SCRIPTS: Record<string, readonly RunStep[]> = {
+  'rotation and recycling': [
+    'commits',
+    'truncate',
+    'commits',
+    'idle',
+    'truncate',
+    'appends',
+    'commits',
+    'truncate',
+    'reopen',
+    'commits',
+    'truncate',
+    'commits',
+    'reopen',
+    'appends',
+  ],
+  'failures and resume': [
+    'commits',
+    'write',
+    'truncate',
+    'sync',
+    'commits',
+    'truncate',
+    'reopen',
+    'short',
+    'truncate',
+    'written',
+    'commits',
+    'truncate',
+    'sync',
+  ],
+}
+
+/** In a log that a crash left. */
+const AFTERLIFE: readonly RunStep[] = [
+  'commits',
+  'truncate',
+  'appends',
+  'sync',
+  'commits',
+  'reopen',
+  'commits',
+]
+
+const SLOT_COUNTS: readonly number[] = [1, 2]
+const MIN_SEGMENT_BLOCKS = 8
+
+/** One round: every script with every sync method and number of slots, and each again in a log that a crash left. */
+export async function* recordRound(
+  random: Random,
+  methods: readonly SyncMethod[] = SYNC_METHODS,
+): AsyncGenerator<RecordedRun> {
+  for (const method of methods) {
+    for (const slots of SLOT_COUNTS) {
+      for (const [script, steps] of Object.entries(SCRIPTS)) {
+        const segmentBytes = (MIN_SEGMENT_BLOCKS + random.int(4)) * BLOCK_BYTES
+        const spec: RunSpec = {
+          name: `${script}, ${method}, D = ${slots}`,
+          method,
+          slots,
+          segmentBytes,
+          steps,
+        }
+        const run = await recordRun(spec, join(temporaryDirectory(), 'log'), random)
+        yield run
+        const name = `${spec.name}, and a second life after a crash`
+        yield await recordSecondLife({ ...spec, name, steps: AFTERLIFE }, run, random)
+      }
+    }
+  }
+}
+
+/** Goes on in what a crash at some moment of a run left. */
+async function recordSecondLife(spec: RunSpec, first: RecordedRun, random: Random): Promise<RecordedRun> {
+  const directory = join(temporaryDirectory(), 'log')
+  mkdirSync(directory)
+  const start = crashOf(first, random)
+  for (const [name, content] of start.files) writeFileSync(join(directory, name), content)
+  return recordRun(spec, directory, random, start)
+}
+
+function crashOf(run: RecordedRun, random: Random): RunStart {
+  let count = 0
+  new Replay(run.numbers).forEachPoint(() => count++)
+  const chosen = Math.floor(count / 4) + random.int(Math.ceil((count * 3) / 4))
+  let start: RunStart | undefined
+  new Replay(run.numbers).forEachPoint(({ disk, knowledge }) => {
+    if (count-- !== chosen) return
+    const image = disk.powerCut(new RandomChoice(random, random.chance(0.5)))
+    start = { files: filesOf(image), knowledge: knowledge.toJson() }
+  })
+  return start as RunStart
+}
+
+function filesOf(disk: SimulatedDisk): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>()
+  if (!disk.list('/').includes('log')) return files
+  for (const name of disk.list(LOG_DIRECTORY)) {
+    const fd = disk.open(`${LOG_DIRECTORY}/${name}`, 0, 0)
+    const content = new Uint8Array(disk.fileSize(fd))
+    disk.read(fd, content, 0, content.length, 0)
+    disk.close(fd)
+    files.set(name, content)
+  }
+  return files
+}
