@@ -57,6 +57,11 @@ interface Work {
   name: string
   options: OpenOptions
   recordCount: number
+  /** Appended to each payload. */
+  padding: string
+  /** Which deaths are tried, by their actions. */
+  actions: readonly TrapAction[]
+  strides?: readonly [number, number]
   call(victim: ScriptedProducer, payloads: string[], vmTimeoutMs?: number): Promise<Ended<unknown>>
 }
 
@@ -67,19 +72,34 @@ const WORKS: readonly Work[] = [
     name: 'commitSync',
     options: {},
     recordCount: 1,
+    padding: '',
+    actions: DEATHS.map(({ action }) => action),
     call: (victim, payloads, vmTimeoutMs) => victim.call('commitSync', recordsOf(payloads), vmTimeoutMs),
   },
   {
     name: 'commitBatchSync with 2 slots',
     options: { stagingSlots: 2 },
     recordCount: 3,
+    padding: '',
+    actions: DEATHS.map(({ action }) => action),
     call: (victim, payloads, vmTimeoutMs) =>
       victim.call('commitBatchSync', [recordsOf(payloads)], vmTimeoutMs),
+  },
+  {
+    name: 'commitSync over changes of segments',
+    options: {},
+    recordCount: 1,
+    // Every third one begins a segment.
+    padding: '.'.repeat(300 * 1024),
+    actions: ['throw', 'exit'],
+    strides: [4, 7],
+    call: (victim, payloads) => victim.call('commitSync', recordsOf(payloads)),
   },
 ]
 
 for (const work of WORKS) {
   for (const death of DEATHS) {
+    if (!work.actions.includes(death.action)) continue
     test(`${work.name}, ${death.name}: whatever the step, the others go on, and nothing acknowledged is lost`, () =>
       dieAtEveryStep(work, death))
   }
@@ -96,7 +116,7 @@ async function dieAtEveryStep(work: Work, death: Death): Promise<void> {
   const run = new Deaths(log, work, death)
   await run.start()
   let step = 1
-  const [early, late] = process.env.ALL_STEPS ? [1, 1] : death.strides
+  const [early, late] = process.env.ALL_STEPS ? [1, 1] : (work.strides ?? death.strides)
   while (await run.dieAt(step)) step += step < PUBLISHED_STEP ? early : late
   assert.ok(step >= 100, `a commit has more steps than ${step}`)
   await run.check()
@@ -137,7 +157,10 @@ class Deaths {
   /** One death, and the commit of another thread after it; false when the commit has no such step. */
   async dieAt(step: number): Promise<boolean> {
     const { action, vmTimeoutMs, afterwards } = this.#death
-    const payloads = Array.from({ length: this.#work.recordCount }, (_, index) => `victim ${step}.${index}`)
+    const payloads = Array.from(
+      { length: this.#work.recordCount },
+      (_, index) => `victim ${step}.${index}.${this.#work.padding}`,
+    )
     for (const payload of payloads) this.#attempted.add(payload)
     this.#traps.arm(step, action)
     let isEnded = false
@@ -154,8 +177,9 @@ class Deaths {
     // A timeout may also come before the step that waits for it.
     const isDead = this.#traps.isSprung || value === undefined
     if (value !== undefined) this.#acknowledge(value as { lsn?: number; firstLsn?: number }, payloads)
-    if (isDead && afterwards === 'calls again') await this.#commit(this.#victim, `again ${step}`)
-    await this.#commit(this.#survivor, `survivor ${step}`)
+    if (isDead && afterwards === 'calls again')
+      await this.#commit(this.#victim, `again ${step} ${this.#work.padding}`)
+    await this.#commit(this.#survivor, `survivor ${step} ${this.#work.padding}`)
     if (!isDead) return false
     if (afterwards === 'has ended' || afterwards === 'is terminated') {
       await this.#victim.ended
@@ -190,15 +214,18 @@ class Deaths {
     }
     const { recordCount } = this.#work
     for (const payload of seen) {
-      const [first, index] = payload.split('.')
-      if (index === undefined) continue
-      for (let other = 0; other < recordCount; other++)
-        assert.ok(seen.has(`${first}.${other}`), `${first} is whole`)
+      const [first, index] = payload.split('.', 2)
+      if (!first.startsWith('victim')) continue
+      for (let other = 0; other < recordCount; other++) {
+        const sibling = payload.replace(`${first}.${index}`, `${first}.${other}`)
+        assert.ok(seen.has(sibling), `${first} is whole`)
+      }
     }
-    const { noops, failures, takeovers } = this.#log.stats()
+    const { noops, failures, takeovers, segmentSequence } = this.#log.stats()
+    if (this.#work.padding !== '') assert.ok(segmentSequence > 10, `${segmentSequence} segments`)
     assert.is(this.#log.durableLsn - content.size, noops * recordCount, 'holes')
     assert.ok(takeovers > 0)
-    if (this.#death.strides[0] === 1) assert.ok(noops > 0)
+    if ((this.#work.strides ?? this.#death.strides)[0] === 1) assert.ok(noops > 0)
     assert.is(failures, 0)
   }
 

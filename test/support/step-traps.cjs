@@ -82,7 +82,8 @@ class Traps {
 
   exhaustHeap() {
     const kept = []
-    for (;;) kept.push(new Array(1000).fill(kept.length))
+    // A MiB each: among many small ones V8 was seen to collect garbage for minutes before it gave up.
+    for (;;) kept.push(new Array(1 << 17).fill(kept.length))
   }
 
   /** Until a timeout of `vm` ends it; V8 was seen to lose one, in compiled code. */
