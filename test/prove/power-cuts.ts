@@ -8,17 +8,16 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { whyNoCompiler } from '../support/compile-c.ts'
 import { whyNoMounts } from '../support/small-disk.ts'
-import type { DiskType } from './power-cuts/cut-disk.ts'
 import type { LaneSpec } from './power-cuts/lane.child.ts'
 import laneUrl from './power-cuts/lane.child.ts?url'
 import { type Cut, type LaneResult, METHODS } from './power-cuts/lane.ts'
 import { MOMENTS } from './power-cuts/moments.ts'
 import { buildUnsyncedHost } from './power-cuts/unsynced-build.ts'
+import { type DiskType, LEAST_IMAGE_BYTES } from './support/loop-mount.ts'
 import { type Check, type Count, finish } from './support/report.ts'
 
 const TYPES: DiskType[] = ['ext4', 'xfs']
 const MOST_SHOWN = 20
-const MIB = 1 << 20
 
 const { values } = parseArgs({
   options: {
@@ -35,8 +34,8 @@ const unsyncedRounds = values.full ? 5 : 1
 
 const skipped =
   whyNoCompiler() ??
-  whyNoMounts({ type: 'ext4', bytes: 16 * MIB }) ??
-  whyNoMounts({ type: 'xfs', bytes: 320 * MIB })
+  whyNoMounts({ type: 'ext4', bytes: LEAST_IMAGE_BYTES.ext4 }) ??
+  whyNoMounts({ type: 'xfs', bytes: LEAST_IMAGE_BYTES.xfs })
 if (skipped !== undefined) report([], skipped)
 else {
   console.log(`power cuts: --seed ${seed}`)

@@ -1,11 +1,17 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { compileC } from '../../support/compile-c.ts'
+import {
+  type DiskType,
+  LEAST_IMAGE_BYTES,
+  makeFileSystem,
+  mountImage,
+  mountMemory,
+  unmountImage,
+} from '../support/loop-mount.ts'
 import { run } from '../support/scratch.ts'
-
-export type DiskType = 'ext4' | 'xfs'
 
 /**
  * What a power cut takes away.
@@ -17,10 +23,7 @@ export type DiskType = 'ext4' | 'xfs'
  */
 export type DiskCache = 'none' | 'volatile'
 
-/** mkfs.xfs makes none that is smaller than 300 MB. */
-const IMAGE_BYTES = { ext4: 64 << 20, xfs: 320 << 20 }
 const OUTER_SPARE_BYTES = 48 << 20
-const BUSY_MS = 10_000
 
 /** A file system upon a loop device whose power can be cut again and again. */
 export class CutDisk {
@@ -42,16 +45,8 @@ export class CutDisk {
     this.path = join(base, 'mount')
     this.#shutDown = compileC('test/prove/power-cuts/shut-down.c')
     for (const name of ['memory', 'outer', 'mount']) mkdirSync(join(base, name), { recursive: true })
-    const bytes = IMAGE_BYTES[type]
-    run(
-      'mount',
-      '-t',
-      'tmpfs',
-      '-o',
-      `size=${2 * (bytes + OUTER_SPARE_BYTES)}`,
-      'tmpfs',
-      join(base, 'memory'),
-    )
+    const bytes = LEAST_IMAGE_BYTES[type]
+    mountMemory(2 * (bytes + OUTER_SPARE_BYTES), join(base, 'memory'))
     if (cache === 'none') {
       this.#image = join(base, 'memory', 'image')
       run('truncate', '-s', `${bytes}`, this.#image)
@@ -59,16 +54,16 @@ export class CutDisk {
       this.#image = join(base, 'outer', 'image')
       this.#makeOuter(bytes)
     }
-    this.#makeFileSystem(type, this.#image)
+    makeFileSystem(type, this.#image)
     if (cache === 'volatile') run('sync', '-f', this.#image)
-    this.#mount(this.#image, this.path)
+    mountImage(this.type, this.#image, this.path)
   }
 
   /** Full of zeros, so that only its content can be lost, as with a disk. */
   #makeOuter(bytes: number): void {
     run('truncate', '-s', `${bytes + OUTER_SPARE_BYTES}`, this.#outerImage)
-    this.#makeFileSystem('ext4', this.#outerImage)
-    this.#mount(this.#outerImage, this.#outer)
+    makeFileSystem('ext4', this.#outerImage)
+    mountImage('ext4', this.#outerImage, this.#outer)
     run('dd', 'if=/dev/zero', `of=${this.#image}`, 'bs=1M', `count=${bytes >> 20}`, 'conv=fsync')
   }
 
@@ -78,18 +73,6 @@ export class CutDisk {
 
   get #outerImage(): string {
     return join(this.#base, 'memory', 'outer-image')
-  }
-
-  #makeFileSystem(type: DiskType, image: string): void {
-    const eager = 'lazy_itable_init=0,lazy_journal_init=0'
-    if (type === 'ext4') run('mkfs.ext4', '-q', '-F', '-m', '0', '-b', '4096', '-E', eager, image)
-    else run('mkfs.xfs', '-q', '-f', image)
-  }
-
-  #mount(image: string, path: string): void {
-    // The loop device goes away with the mount. A journal is not written out by a timer: only syncs count here.
-    const isExt4 = path === this.#outer || this.type === 'ext4'
-    run('mount', '-o', isExt4 ? 'loop,commit=600' : 'loop', image, path)
   }
 
   /**
@@ -122,48 +105,9 @@ export class CutDisk {
 
   /** Power is back: mounted again from what the disk holds. Nobody may have a file open on it. */
   restore(): void {
-    this.unmount()
-    if (this.cache === 'volatile') this.#mount(this.#outerImage, this.#outer)
-    this.#mount(this.#image, this.path)
-  }
-
-  /** Nothing stays in any cache: file systems, page caches and loop devices are gone. */
-  unmount(): void {
-    unmountWhenIdle(this.path)
-    waitUntilDetached(this.#image)
-    if (this.cache === 'none') return
-    unmountWhenIdle(this.#outer)
-    waitUntilDetached(this.#outerImage)
-  }
-}
-
-/** A process that was killed, or a loop device, may take a moment to let go. */
-function unmountWhenIdle(path: string): void {
-  waitUntil(`${path} can be unmounted`, () => spawnSync('umount', [path]).status === 0)
-}
-
-/** Else the next mount might get the old device, and what its cache holds. */
-function waitUntilDetached(image: string): void {
-  waitUntil(`no loop device holds ${image}`, () => !backingFiles().some((file) => file.startsWith(image)))
-}
-
-function backingFiles(): string[] {
-  return readdirSync('/sys/block')
-    .filter((name) => name.startsWith('loop'))
-    .map((name) => {
-      try {
-        return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8')
-      } catch {
-        return ''
-      }
-    })
-}
-
-function waitUntil(what: string, condition: () => boolean): void {
-  const deadlineMs = performance.now() + BUSY_MS
-  const word = new Int32Array(new SharedArrayBuffer(4))
-  while (!condition()) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain until ${what}`)
-    Atomics.wait(word, 0, 0, 5)
+    unmountImage(this.#image, this.path)
+    if (this.cache === 'volatile') unmountImage(this.#outerImage, this.#outer)
+    if (this.cache === 'volatile') mountImage('ext4', this.#outerImage, this.#outer)
+    mountImage(this.type, this.#image, this.path)
   }
 }

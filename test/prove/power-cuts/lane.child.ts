@@ -1,8 +1,8 @@
 // One lane of the power-cut proof in a process of its own. Its result goes to the parent by IPC.
 
 import { createRandom } from '../../support/random.ts'
+import type { DiskType } from '../support/loop-mount.ts'
 import { Scratch } from '../support/scratch.ts'
-import type { DiskType } from './cut-disk.ts'
 import { Lane, METHODS } from './lane.ts'
 
 /** What a lane is told on its command line. */
