@@ -1,0 +1,183 @@
+// kill -9 of a host: at every write, sync, rename, removal and truncation of a scripted run (before it, after it, in the
+// midst of a write), and at random moments with 2 to 8 producers. Another process opens what is left, compares it with
+// what the host was told, and goes on with the log.
+//
+//   node scripts/run.mjs test/prove/kills.ts [--full] [--seed N] [--seconds N]
+//
+// `--seconds` is for both together. Every call has its kill however slow the machine is, and a third of the time at least
+// is for the random ones.
+
+import { rmSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
+import { createRandom } from '../support/random.ts'
+import { phaseName } from './io-script/scenarios.ts'
+import { makeTemplates } from './io-script/templates.ts'
+import { killAtRandom, type RandomKills } from './kills/random.ts'
+import {
+  type Configuration,
+  findKillPoints,
+  KillLane,
+  type KillPoint,
+  WAYS,
+  type Way,
+} from './kills/scripted.ts'
+import { type Count, finish, type PartReport } from './support/report.ts'
+
+const CONFIGURATIONS: readonly Configuration[] = [
+  { syncMethod: 'fdatasync', stagingSlots: 1 },
+  { syncMethod: 'dsync', stagingSlots: 2 },
+]
+const CI_SECONDS = 45
+const FULL_SECONDS = 900
+const FULL_RANDOM_KILLS = 1000
+const LANES = 2
+/** Of the time, for the scripted kills; and what is left for the random ones at least. */
+const SCRIPTED_PART = 0.6
+const RANDOM_PART = 0.33
+/** A call that does not come, since the threads were quicker or slower, is tried again. */
+const MOST_RETRIES = 4
+const MOST_FAILURES = 20
+const PROGRESS_MS = 10_000
+
+const { values: options } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: false },
+    seed: { type: 'string' },
+    seconds: { type: 'string' },
+  },
+})
+const seed = Number(options.seed ?? Math.trunc(Math.random() * 1e6))
+const seconds = Number(options.seconds ?? (options.full ? FULL_SECONDS : CI_SECONDS))
+const startedMs = performance.now()
+
+const TITLE = 'kill -9 at every write and sync of a run, and at random moments with 2 to 8 producers'
+const SCRIPTED =
+  'killed at a call: acknowledged ⊆ recovered ⊆ submitted, batches whole, and a second life goes on'
+const EVERY = 'every write, sync, rename, removal and truncation was the last thing that a host did'
+const RANDOM =
+  'killed at random: every acknowledged record is read back once, unchanged and in order, none is invented'
+
+const scripted = { kills: 0, acknowledged: 0, failures: 0, tried: 0, points: 0, missed: 0, possible: 0 }
+const random: RandomKills = { kills: 0, recoveries: 0, acknowledged: 0, recovered: 0 }
+let randomFailures = 0
+
+await main()
+
+async function main(): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  console.log(`seed ${seed}, at most ${seconds} s`)
+  const timer = setInterval(tellProgress, PROGRESS_MS)
+  const reason = whyNoShim()
+  if (reason === undefined) await killAtCalls()
+  const untilSeconds = Math.max(seconds, elapsedSeconds() + seconds * RANDOM_PART)
+  await Promise.all(Array.from({ length: LANES }, (_, lane) => killInLane(lane, untilSeconds)))
+  clearInterval(timer)
+  const counts: Count[] = [
+    { label: 'calls at which a host was killed', value: scripted.tried, of: scripted.points },
+    { label: 'kills at a call', value: scripted.kills, of: scripted.possible },
+    { label: 'kills at random moments', value: random.kills },
+    { label: 'records acknowledged before a kill', value: scripted.acknowledged + random.acknowledged },
+    { label: 'recoveries after random kills', value: random.recoveries },
+  ]
+  const isEvery = scripted.tried === scripted.points && scripted.points > 0
+  const shim = reason === undefined ? {} : { skipped: reason }
+  const checks: PartReport['checks'] = [
+    { name: EVERY, passed: isEvery, ...shim },
+    { name: SCRIPTED, passed: scripted.failures === 0, ...shim },
+    { name: RANDOM, passed: randomFailures === 0 && random.kills > 0 },
+  ]
+  const promises = ['P1', 'P2', 'P3', 'P4', 'P11', 'P12']
+  finish({ part: 'kills', title: TITLE, promises, counts, checks, seed: String(seed) })
+}
+
+function elapsedSeconds(): number {
+  return (performance.now() - startedMs) / 1000
+}
+
+function tellProgress(): void {
+  console.log(
+    `${Math.round(elapsedSeconds())} s: ${scripted.kills} kills at ${scripted.tried} calls, ${random.kills} at random`,
+  )
+}
+
+async function killAtCalls(): Promise<void> {
+  const base = fastDirectory('kills')
+  process.once('exit', () => rmSync(base, { recursive: true, force: true }))
+  const templates = await makeTemplates(base)
+  const lanes = Array.from({ length: LANES }, (_, index) => new KillLane(base, `lane-${index}`, templates))
+  const found = await Promise.all(lanes.map((lane, index) => findKillPoints(lane, CONFIGURATIONS[index])))
+  for (const text of found.flatMap(({ wrong }) => wrong)) fail(`without any kill: ${text}`)
+  const points = found.flatMap((one) => one.points)
+  scripted.points = points.length
+  const queue = orderKills(points)
+  scripted.possible = queue.length
+  await Promise.all(lanes.map((lane) => killAll(lane, queue)))
+}
+
+/** Every point once, in another way for each and for each seed; then in all other ways. */
+function orderKills(points: readonly KillPoint[]): { point: KillPoint; way: Way; retries: number }[] {
+  const first: { point: KillPoint; way: Way; retries: number }[] = []
+  const rest: typeof first = []
+  for (const [index, point] of points.entries()) {
+    const ways = WAYS.filter(({ ops }) => ops.includes(point.call.op))
+    for (const [at, way] of ways.entries()) {
+      ;(at === (index + seed) % ways.length ? first : rest).push({ point, way, retries: 0 })
+    }
+  }
+  return [...first, ...rest]
+}
+
+async function killAll(lane: KillLane, queue: ReturnType<typeof orderKills>): Promise<void> {
+  for (;;) {
+    const next = queue.shift()
+    if (next === undefined || scripted.failures >= MOST_FAILURES) return
+    const { point, way, retries } = next
+    // Every call has its turn, however slow the machine is.
+    if (point.isTried && elapsedSeconds() > seconds * SCRIPTED_PART) return
+    const { wrong, wasKilled, acknowledged } = await lane.run(
+      point.scenario,
+      point.configuration,
+      point.call,
+      way,
+    )
+    if (wrong.length > 0) fail(`killed ${way.name} ${describe(point)}\n${wrong.join('\n')}`)
+    scripted.acknowledged += acknowledged
+    if (wasKilled) {
+      scripted.kills++
+      if (!point.isTried) scripted.tried++
+      point.isTried = true
+    } else if (retries < MOST_RETRIES) {
+      queue.unshift({ point, way, retries: retries + 1 })
+    } else {
+      console.log(`no such call in ${MOST_RETRIES + 1} runs: ${describe(point)}`)
+      if (!point.isTried) scripted.missed++
+    }
+  }
+}
+
+function describe({ scenario, configuration, call }: KillPoint): string {
+  const { syncMethod, stagingSlots } = configuration
+  const { phase, op, role, nth } = call
+  return `${syncMethod}, ${stagingSlots} slots, ${scenario.name}/${phaseName(scenario, phase)}: ${op} ${role} #${nth}`
+}
+
+function fail(text: string): void {
+  scripted.failures++
+  console.log(`\nFAILED ${text}\nreplay: --seed ${seed}\n`)
+}
+
+async function killInLane(lane: number, untilSeconds: number): Promise<void> {
+  const isEnough = (): boolean => {
+    if (randomFailures > 0) return true
+    return options.full ? random.kills >= FULL_RANDOM_KILLS : elapsedSeconds() > untilSeconds
+  }
+  try {
+    await killAtRandom(createRandom(seed + lane), random, isEnough)
+  } catch (error) {
+    randomFailures++
+    console.log(
+      `\nFAILED kill at random: ${(error as Error).stack}\nreplay: --seed ${seed} (the moments differ)\n`,
+    )
+  }
+}
