@@ -28,7 +28,7 @@ const { values } = parseArgs({
   },
 })
 const cuts = Number(values.cuts ?? (values.full ? 1000 : 200))
-const seconds = Number(values.seconds ?? (values.full ? 900 : 170))
+const seconds = Number(values.seconds ?? (values.full ? 1500 : 300))
 const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 31))
 const unsyncedRounds = values.full ? 5 : 1
 

@@ -2,7 +2,8 @@
 
 import { workerData } from 'node:worker_threads'
 import { connect, type LogHandle } from '../../../src/index.ts'
-import { Committer } from './producer.ts'
+import { Committer, tellRefusal } from './producer.ts'
 
 const { handle, ...work } = workerData as { handle: LogHandle; run: number; number: number; limit: number }
-await new Committer(connect(handle), work).work()
+// It may come when the log is closed already.
+await tellRefusal(() => new Committer(connect(handle), work).work())
