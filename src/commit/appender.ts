@@ -67,16 +67,14 @@ export class Appender {
     return APPEND_RESERVED
   }
 
-  /** As tryReserve, but waits for ring space, leading itself if nobody else does. */
-  reserve(granules: number, recordCount: number, deadlineMs: number): number {
+  /** After APPEND_FULL: waits for ring space, leading itself if nobody else does. */
+  reserveWhenFree(granules: number, recordCount: number, deadlineMs: number): number {
     const { control, counters } = this.context
-    let isFirst = true
+    counters.count('fullRings', 1)
     for (;;) {
       const value = control.spaceValue()
       const result = this.tryReserve(granules, recordCount)
       if (result !== APPEND_FULL) return result
-      if (isFirst) counters.count('fullRings', 1)
-      isFirst = false
       if (this.leader.tryLead()) continue
       // Said before the last look: whoever frees space after that look sees that it is wanted.
       control.wantSpace()

@@ -144,10 +144,10 @@ export class FrameWriter {
     if (!this.isUnfailed(phases.phase())) control.storeLastCommitFailed(true)
   }
 
-  /** When records wait in the ring: wakes one of those who wait to lead them, or the committer. */
+  /** When records wait in the ring, enough of them for a frame: wakes one of those who wait to lead them, or the committer. */
   handOver(): void {
     const { control, ring } = this.context
-    if (ring.isEmpty()) return
+    if (ring.isEmpty() || !control.isWorthStaging(ring.tailSequence())) return
     if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()
   }
 }

@@ -79,7 +79,7 @@ export class Leader {
 
   private lead(frame: number): void {
     // With more than one slot the next batch need not wait for this one.
-    if (this.context.control.hasFreeSlot()) this.frames.handOver()
+    if (this.context.control.slotCount > 1) this.frames.handOver()
     this.frames.writeStaged(frame)
   }
 
@@ -87,7 +87,7 @@ export class Leader {
   private mayLead(): boolean {
     const { control, ring } = this.context
     return (
-      control.hasFreeSlot() &&
+      this.isWorthStaging() &&
       control.lockOwner() === 0 &&
       ring.isPublished(ring.head()) &&
       this.isLeadingPhase() &&
@@ -95,9 +95,14 @@ export class Leader {
     )
   }
 
+  private isWorthStaging(): boolean {
+    const { control, ring } = this.context
+    return control.isWorthStaging(ring.tailSequence())
+  }
+
   /** Something other than the ring stands in the way: its end wakes whoever waits. */
   private isBlocked(): boolean {
-    return this.lacksRoom || !this.context.control.hasFreeSlot() || !this.isLeadingPhase()
+    return this.lacksRoom || !this.isWorthStaging() || !this.isLeadingPhase()
   }
 
   private isLeadingPhase(): boolean {
@@ -133,8 +138,7 @@ export class Leader {
   /** Stages one batch, or returns STAGED_NOTHING. Only under the commit-lock. */
   private stageBatch(): number | undefined {
     this.lacksRoom = false
-    const { control } = this.context
-    if (!this.isLeadingPhase() || !control.hasFreeSlot()) return STAGED_NOTHING
+    if (!this.isLeadingPhase() || !this.isWorthStaging()) return STAGED_NOTHING
     this.prefix.scanPublished()
     // Empty, or a hole: whoever publishes there leads, or rings the committer.
     return this.prefix.recordCount === 0 ? STAGED_NOTHING : this.stagePrefix(0)

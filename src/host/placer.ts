@@ -52,10 +52,17 @@ export class Placer {
     this.isInside = true
   }
 
-  /** As enter, for calls that may wait and lead: makes sure that the stack suffices. */
+  /** As enter, for calls that wait and may lead: makes sure that the stack suffices. */
   enterBlocking(): void {
-    probeStack(STACK_PROBE_DEPTH)
+    descend(STACK_PROBE_DEPTH)
     this.enter()
+  }
+
+  /** Nothing was taken yet: a stack that is too short leaves nothing behind. */
+  private probeStack(): void {
+    this.isInside = false
+    descend(STACK_PROBE_DEPTH)
+    this.isInside = true
   }
 
   leave(): void {
@@ -87,9 +94,13 @@ export class Placer {
     return result === APPEND_RESERVED && this.checkLimit(granules, recordCount)
   }
 
-  /** Reserves, waiting for ring space. */
+  /** Reserves, waiting for ring space: then it may lead, too, so it first makes sure that the stack suffices. */
   reserve(granules: number, recordCount: number, deadlineMs: number): void {
-    const result = this.appender.reserve(granules, recordCount, deadlineMs)
+    let result = this.appender.tryReserve(granules, recordCount)
+    if (result === APPEND_FULL) {
+      this.probeStack()
+      result = this.appender.reserveWhenFree(granules, recordCount, deadlineMs)
+    }
     assert(result !== APPEND_FULL, 'a blocking reservation waits')
     if (result === APPEND_REFUSED) this.refuse(refusalError(this.context.phases))
     if (result === APPEND_TIMED_OUT) {
@@ -146,6 +157,6 @@ export class Placer {
   }
 }
 
-function probeStack(depth: number): number {
-  return depth === 0 ? 0 : probeStack(depth - 1) + 1
+function descend(depth: number): number {
+  return depth === 0 ? 0 : descend(depth - 1) + 1
 }

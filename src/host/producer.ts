@@ -1,3 +1,4 @@
+import type { EncodableRecord } from '../commit/appender.ts'
 import type { CommitContext } from '../commit/context.ts'
 import { Follower } from '../commit/follower.ts'
 import { leaveProtocol } from '../commit/join.ts'
@@ -93,7 +94,9 @@ export class Producer {
    */
   commitSync(record: RecordInput, options?: WaitOptions): CommitResult {
     const deadlineMs = deadlineOf(options, this.#nowMs)
-    const lsn = this.#placeOne(record, deadlineMs)
+    const current = this.#reader.readRecord(record)
+    this.#placer.enterBlocking()
+    const lsn = this.#placeOne(current, deadlineMs)
     this.#awaitDurable(lsn, lsn, deadlineMs)
     return { lsn, durable: true }
   }
@@ -122,7 +125,10 @@ export class Producer {
    * @throws as commitSync
    */
   append(record: RecordInput, options?: WaitOptions): number {
-    const lsn = this.#placeOne(record, deadlineOf(options, this.#nowMs))
+    const deadlineMs = deadlineOf(options, this.#nowMs)
+    const current = this.#reader.readRecord(record)
+    this.#placer.enter()
+    const lsn = this.#placeOne(current, deadlineMs)
     this.#placer.leave()
     this.#noteAppended(lsn)
     return lsn
@@ -238,9 +244,7 @@ export class Producer {
     this.close()
   }
 
-  #placeOne(record: RecordInput, deadlineMs: number): number {
-    const current = this.#reader.readRecord(record)
-    this.#placer.enterBlocking()
+  #placeOne(current: EncodableRecord, deadlineMs: number): number {
     if (this.#async.hasQueued) this.#pushQueued(deadlineMs)
     this.#placer.reserve(granulesOfRecord(current.length), 1, deadlineMs)
     return this.#placer.publishOne(current)

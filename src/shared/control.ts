@@ -6,6 +6,8 @@ import type { SharedMemory } from './memory.ts'
 const EVERYBODY = 0x7fffffff
 const ZEROED_SEGMENT_FACTOR = 2 ** 32
 const ZEROED_SEGMENT_MASK = 0xfffff
+/** A frame is written beside others in flight only while these hold no more records (docs/performance.md). */
+const CONCURRENT_RECORDS = 2
 
 /** The committer will look at the ring by itself. */
 export const COMMITTER_AWAKE = 0
@@ -71,10 +73,18 @@ export class Control {
     store(this.words, at.STAGED_COUNT, count | 0)
   }
 
-  /** Is there a staging slot for one more frame? */
-  hasFreeSlot(): boolean {
-    const staged = load(this.words, at.STAGED_COUNT)
-    return ((staged - load(this.words, at.PUBLISHED_COUNT)) | 0) < this.slotCount
+  /**
+   * May the records that wait be staged now? `tailSequence` is the low half of the next LSN to be handed out. While
+   * frames are in flight, one more at the same time pays only when they are small, and it carries as many records as
+   * they do: else it splits the batches. Whoever publishes, and whoever completes a frame, asks after it did so.
+   */
+  isWorthStaging(tailSequence: number): boolean {
+    const inFlight = (load(this.words, at.STAGED_COUNT) - load(this.words, at.PUBLISHED_COUNT)) | 0
+    if (inFlight === 0) return true
+    if (inFlight >= this.slotCount) return false
+    const headLsn = this.headLsn()
+    const recordsInFlight = headLsn - 1 - this.durableLsn()
+    return recordsInFlight <= CONCURRENT_RECORDS && ((tailSequence - headLsn) | 0) >= recordsInFlight
   }
 
   /** All staged frames are published. */

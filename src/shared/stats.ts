@@ -53,6 +53,12 @@ const COUNTERS: readonly CounterName[] = [
   'resumes',
 ]
 
+/** Byte offsets of the counters. */
+const OFFSETS = Object.fromEntries(COUNTERS.map((name, index) => [name, (STATS + index * 2) * 4])) as Record<
+  CounterName,
+  number
+>
+
 /** View on the counters. */
 export class Counters {
   private readonly wide: WideWords
@@ -62,14 +68,14 @@ export class Counters {
   }
 
   count(name: CounterName, delta: number): void {
-    this.wide.add((STATS + COUNTERS.indexOf(name) * 2) * 4, delta)
+    this.wide.add(OFFSETS[name], delta)
   }
 
   /** Each counter by itself is exact; together they are a moment's blur. */
   readAll(): CounterValues {
     const values: Partial<CounterValues> = {}
     for (let index = 0; index < COUNTERS.length; index++) {
-      values[COUNTERS[index]] = this.wide.load((STATS + index * 2) * 4)
+      values[COUNTERS[index]] = this.wide.load(OFFSETS[COUNTERS[index]])
     }
     return values as CounterValues
   }
