@@ -40,21 +40,19 @@ if (skipped !== undefined) report([], skipped)
 else {
   console.log(`power cuts: --seed ${seed}`)
   const unsynced = await buildUnsyncedHost()
-  try {
-    const lanes = TYPES.map((type, index) =>
-      runLane({
-        type,
-        cuts: Math.ceil(cuts / TYPES.length),
-        seed: seed + index,
-        unsyncedScript: unsynced.script,
-        unsyncedRounds,
-        seconds,
-      }),
-    )
-    report(await Promise.all(lanes))
-  } finally {
-    rmSync(unsynced.root, { recursive: true, force: true })
-  }
+  process.once('exit', () => rmSync(unsynced.root, { recursive: true, force: true }))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  const lanes = TYPES.map((type, index) =>
+    runLane({
+      type,
+      cuts: Math.ceil(cuts / TYPES.length),
+      seed: seed + index,
+      unsyncedScript: unsynced.script,
+      unsyncedRounds,
+      seconds,
+    }),
+  )
+  report(await Promise.all(lanes))
 }
 
 /** Undefined when the lane broke down; it has said why. */
