@@ -10,7 +10,9 @@ import { rmSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
 import { findAllCalls, orderCases, type SweepCase } from './fault-sweep/cases.ts'
+import { mustBeTold } from './fault-sweep/faults.ts'
 import { type Configuration, describeCall, SweepProcess } from './fault-sweep/process.ts'
+import { phaseName } from './io-script/scenarios.ts'
 import { makeTemplates } from './io-script/templates.ts'
 import { type Count, finish, type PartReport } from './support/report.ts'
 
@@ -149,12 +151,11 @@ async function work(process: SweepProcess, queue: { one: SweepCase; retries: num
     const mostSeconds = swept.isCovered ? seconds : seconds * PATIENCE
     if (performance.now() - startedMs > mostSeconds * 1000) return
     if (swept.isGone) continue
-    const result = await process.run(
-      swept.scenario,
-      swept.configuration,
-      fault.rule(swept.call),
-      fault.isHarmless,
-    )
+    const result = await process.run(swept.scenario, swept.configuration, {
+      rule: fault.rule(swept.call),
+      isHarmless: fault.isHarmless,
+      mustBeTold: mustBeTold(fault, swept.call, phaseName(swept.scenario, swept.call.phase)),
+    })
     tally.recoveries += result.recoveries
     tally.acknowledged += result.acknowledged
     tally.failed += result.failed

@@ -1,5 +1,21 @@
 import { type Action, type Call, OPS, type Op, type Rule } from '../../support/io-shim/shim.ts'
 
+/** Faults of writes and syncs that nobody may pass over, where the log's content is at stake. */
+const SYNCS_AND_WRITES: readonly Op[] = ['write', 'fdatasync', 'fsync']
+
+/**
+ * Must somebody be told when this call goes wrong so? A write that falls short is gone on with by libuv; what is no
+ * commit is also gone on with after an ENOSPC behind it.
+ */
+export function mustBeTold(fault: Fault, { op, role }: Call, phase: string): boolean {
+  if (fault.isHarmless || fault.name.startsWith('short, once') || !SYNCS_AND_WRITES.includes(op)) return false
+  // There the script has its own failure.
+  if (phase === 'fail') return false
+  if ((phase === 'open' || phase === 'resume') && fault.name === 'short, then ENOSPC once') return false
+  if (phase === 'open' || phase === 'resume') return role !== 'probe' && role !== 'LOCK'
+  return role === 'segment'
+}
+
 /** One way in which a call can go wrong. */
 export interface Fault {
   name: string
@@ -76,8 +92,8 @@ function isNoRead(op: Op): boolean {
   return op !== 'read'
 }
 
-function shortened({ nth }: Call): Action {
-  return { type: 'short', bytes: PART_BYTES[nth % PART_BYTES.length] }
+function shortened({ phase, nth }: Call): Action {
+  return { type: 'short', bytes: PART_BYTES[(phase + nth) % PART_BYTES.length] }
 }
 
 /** Not byte by byte for ever. */

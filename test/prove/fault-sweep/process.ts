@@ -17,6 +17,14 @@ export interface Configuration {
   stagingSlots: number
 }
 
+/** What happens in a run, and what must come of it. */
+export interface Expectation {
+  rule: Rule
+  isHarmless: boolean
+  /** Some call of the log must end with an error. */
+  mustBeTold: boolean
+}
+
 export interface SweepResult {
   /** What was wrong, with all that a person needs; empty when nothing was. */
   wrong: string[]
@@ -54,23 +62,24 @@ export class SweepProcess {
   async run(
     scenario: Scenario,
     configuration: Configuration,
-    rule?: Rule,
-    isHarmless = false,
+    expectation?: Expectation,
   ): Promise<SweepResult> {
     const directory = join(this.#base, 'log')
     const template = scenario.template === undefined ? undefined : this.#templates[scenario.template]
     if (template !== undefined) cpSync(template.directory, directory, { recursive: true })
     const ledger = new Ledger(template?.events)
     this.#shim.reset()
-    this.#shim.setRule(CASE_RULE, rule)
+    this.#shim.setRule(CASE_RULE, expectation?.rule)
     const result: SweepResult = { wrong: [], fired: 0, counts: [], acknowledged: 0, failed: 0, recoveries: 0 }
     const check = (at: string): void => {
       result.recoveries++
       result.wrong.push(...checkDirectory(at, SEGMENT_BYTES, ledger))
     }
+    let wasTold = false
     const onAnswer = ({ type, events }: SweepAnswer): boolean => {
       for (const event of events) ledger.add(event)
       if (type === 'done') return true
+      wasTold = true
       const image = join(this.#base, 'image')
       // It could not even be made.
       if (!existsSync(directory)) return false
@@ -79,6 +88,7 @@ export class SweepProcess {
       rmSync(image, { recursive: true })
       return false
     }
+    const isHarmless = expectation?.isHarmless ?? false
     const order = { scenario: scenario.name, directory, ...configuration, isHarmless, firstId: FIRST_ID }
     const trouble = await this.#perform(order, onAnswer)
     result.fired = this.#shim.fired(CASE_RULE)
@@ -86,6 +96,7 @@ export class SweepProcess {
     result.acknowledged = ledger.count('acknowledged')
     result.failed = ledger.count('not-written') + ledger.count('indeterminate') + ledger.count('fenced')
     check(directory)
+    if (expectation?.mustBeTold === true && result.fired > 0 && !wasTold) result.wrong.push('nobody was told')
     result.wrong.push(...ledger.violations, ...trouble)
     if (this.#shim.uncounted > 0)
       result.wrong.push(`${this.#shim.uncounted} calls of a kind that is not counted`)

@@ -11,7 +11,8 @@ import { payloadOf, type ScriptEvent } from './events.ts'
 import type { PlainError, ProducerThread } from './producer-thread.ts'
 
 export const SEGMENT_BYTES = 1 << 20
-const SMALL_BYTES = 100
+/** Most of a block, so that a part of a write is a part of a record. */
+const SMALL_BYTES = 3000
 /** Rules: that of the case, and the script's own. */
 export const CASE_RULE = 0
 export const SCRIPT_RULE = 1
