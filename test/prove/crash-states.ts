@@ -68,11 +68,15 @@ async function explore(): Promise<void> {
     const perSecond = Math.round(tally.states / elapsed)
     console.log(`${Math.round(elapsed)} s: ${runCount} runs, ${tally.states} states, ${perSecond}/s`)
   }, PROGRESS_MS)
-  const isOver = (): boolean => found.length > 0 || tally.states >= target || Date.now() > deadlineMs
+  const isOver = (round: number): boolean =>
+    found.length > 0 || Date.now() > deadlineMs || (round > 0 && tally.states >= target)
   try {
-    for (let round = 0; !isOver(); round++) {
-      for await (const run of recordRound(random)) {
+    // The first round is gone through in any case: it has every method, script and number of slots.
+    for (let round = 0; round === 0 || !isOver(round); round++) {
+      for await (const { run, failure } of recordRound(random)) {
         const number = runCount++
+        if (failure !== undefined) found.push(keep(run, failure, seed + number))
+        if (isOver(round)) break
         if (round === 0 && !run.name.includes('second life')) missed.push(...missedOmissions(run, seed))
         await crew.take(
           { run, options: { seed: seed + number, budget: STATES_PER_RUN, deadlineMs } },
@@ -81,7 +85,6 @@ async function explore(): Promise<void> {
             if (failure !== undefined) found.push(keep(run, failure, seed + number))
           },
         )
-        if (isOver()) break
       }
     }
     await crew.whenIdle()

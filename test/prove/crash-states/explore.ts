@@ -113,7 +113,7 @@ export class Explorer {
     const cap = capFor(questions, budget * (1 - RECOVERY_SHARE))
     let done = 0
     this.#newReplay().forEachPoint((point) => {
-      if (this.failure !== undefined || this.#isLate()) return
+      if (this.#isOver()) return
       this.#recoveryTarget = (++done / questions.length) * budget * RECOVERY_SHARE
       this.#explorePoint(point, cap)
     })
@@ -177,7 +177,7 @@ export class Explorer {
   #exhaust(limit: number, visit: (kind: 'cut', choice: Choice) => boolean): boolean {
     let digits: number[] | undefined = []
     for (let count = 0; digits !== undefined; count++) {
-      if (count === limit) return false
+      if (count === limit || this.#isOver()) return false
       const choice = new GivenChoice(digits, false)
       visit('cut', choice)
       digits = nextDigits(choice.digits)
@@ -204,14 +204,14 @@ export class Explorer {
   #untilKnown(count: number, visit: () => boolean): void {
     let repeats = 0
     for (let done = 0; done < count && repeats < MAX_REPEATS; done++) {
-      if (this.failure !== undefined) return
+      if (this.#isOver()) return
       repeats = visit() ? 0 : repeats + 1
     }
   }
 
   /** False when this state was met before. */
   #visit(image: SimulatedDisk, expectation: Expectation, steps: CrashStep[]): boolean {
-    if (this.failure !== undefined) return false
+    if (this.#isOver()) return false
     const hash = image.contentHash()
     let seen = this.#seen.get(expectation.key)
     if (seen === undefined) {
@@ -252,7 +252,7 @@ export class Explorer {
   #exploreRecovery(base: SimulatedDisk, expectation: Expectation, steps: CrashStep[]): void {
     const { snapshots, settled } = this.#recoverInSteps(base, steps.length)
     for (const [index, snapshot] of snapshots.entries()) {
-      if (this.failure !== undefined) return
+      if (this.#isOver()) return
       const isEnd = index === snapshots.length - 1
       const demanded = isEnd ? settled() : expectation
       this.tally.recoveryPoints++
@@ -288,9 +288,9 @@ export class Explorer {
     if (steps.some(({ tears, digits }) => tears && digits.some((digit) => digit > 1))) tally.tornStates++
   }
 
-  #isLate(): boolean {
+  #isOver(): boolean {
     this.tally.isCutShort ||= Date.now() > this.#options.deadlineMs
-    return this.tally.isCutShort
+    return this.tally.isCutShort || this.failure !== undefined
   }
 }
 

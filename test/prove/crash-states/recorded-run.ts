@@ -43,8 +43,8 @@ export interface RecordedRun extends Omit<RunSpec, 'steps'> {
 
 /** Where a run begins. */
 export interface RunStart {
-  /** What stands in the log's directory. */
-  files: ReadonlyMap<string, Uint8Array>
+  /** What stands in the log's directory; undefined when there is none. */
+  files: ReadonlyMap<string, Uint8Array> | undefined
   /** What users know of it. */
   knowledge: KnowledgeJson
 }
@@ -91,7 +91,7 @@ class Run {
     this.#random = random
     this.#words = new Int32Array(this.#memory.control)
     this.trace = new TraceWriter(this.#memory)
-    this.trace.note(USER_EVENTS.directory, [], Buffer.from(directory))
+    this.trace.note(USER_EVENTS.directory, [start?.files === undefined ? 0 : 1], Buffer.from(directory))
     for (const [name, content] of start?.files ?? []) {
       this.trace.note(
         USER_EVENTS.file,
@@ -196,14 +196,14 @@ class Run {
 
   #randomCommits(): ProducerOperation[] {
     const random = this.#random
-    return Array.from({ length: 2 + random.int(2) }, () => {
+    return Array.from({ length: 1 + random.int(2) }, () => {
       const kind = (['sync', 'sync', 'batch', 'batchPromise', 'promises'] as const)[random.int(5)]
       return this.#operation(kind, kind === 'sync' ? 1 : 2 + random.int(2))
     })
   }
 
   #randomAppends(): ProducerOperation[] {
-    const operations = Array.from({ length: 3 }, () => this.#operation('append', 1))
+    const operations = Array.from({ length: 2 }, () => this.#operation('append', 1))
     if (this.#random.chance(0.5)) operations.push(this.#operation('flush', 0))
     return operations
   }

@@ -29,17 +29,23 @@ export function expectSame(
   opened: RecoveryResult,
   handedOut: number,
 ): Expectation {
-  const pairs = records.map(({ lsn, payload }) => `${lsn}:${idOf(payload)}`).join()
   return {
     key: -opened.nextLsn,
     check: (again, reopened) => {
-      const found = again.map(({ lsn, payload }) => `${lsn}:${idOf(payload)}`).join()
-      if (found !== pairs) throw new BrokenPromise(`P3: first ${pairs} is returned, and later ${found}`)
+      const isSame = (record: LogRecord, index: number): boolean =>
+        record.lsn === records[index].lsn && Buffer.compare(record.payload, records[index].payload) === 0
+      if (again.length !== records.length || !again.every(isSame)) {
+        throw new BrokenPromise(`P3: first ${describe(records)} is returned, and later ${describe(again)}`)
+      }
       if (reopened !== undefined && reopened.nextLsn <= handedOut) {
         throw new BrokenPromise(`P2: LSN ${reopened.nextLsn} would be handed out again, ${handedOut} was`)
       }
     },
   }
+}
+
+function describe(records: readonly LogRecord[]): string {
+  return records.map(({ lsn, payload }) => `${lsn}:${idOf(payload)}`).join()
 }
 
 // One recovery is over before the next begins: they share their buffers, since many thousands are run each second.

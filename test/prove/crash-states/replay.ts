@@ -82,7 +82,7 @@ export class Replay {
 
   #learn(event: TraceEvent): boolean {
     const { version } = this.knowledge
-    if (event.kind === USER_EVENTS.directory) this.#directory = Buffer.from(event.bytes).toString()
+    if (event.kind === USER_EVENTS.directory) this.#setDirectory(event)
     else if (event.kind === USER_EVENTS.file) this.#addFile(event)
     else this.knowledge.apply(event)
     return this.knowledge.version !== version
@@ -185,15 +185,20 @@ export class Replay {
     directory.unlink(basename(path))
   }
 
+  #setDirectory({ numbers, bytes }: TraceEvent): void {
+    this.#directory = Buffer.from(bytes).toString()
+    if (numbers[0] === 0) return
+    this.#tree.add(LOG_DIRECTORY, this.#nextFile++)
+    this.#tree.get('/').sync()
+  }
+
   #addFile({ numbers, bytes }: TraceEvent): void {
-    if (this.#tree.get('/').entries.size === 0) this.#tree.add(LOG_DIRECTORY, this.#nextFile++)
     const directory = this.#tree.get(LOG_DIRECTORY)
     const name = Buffer.from(bytes.subarray(0, numbers[0])).toString()
     const file = this.#files.get(this.#addNamed(directory, name)) as SimulatedFile
     file.write(bytes.subarray(numbers[0]), 0)
     file.sync()
     directory.sync()
-    this.#tree.get('/').sync()
   }
 
   #addNamed(directory: ReturnType<SimulatedTree['get']>, name: string): number {

@@ -1,10 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SYNC_METHODS, type SyncMethod } from '../../../src/storage/sync-method.ts'
+import { SYNC_METHODS } from '../../../src/storage/sync-method.ts'
 import type { Random } from '../../support/random.ts'
 import type { SimulatedDisk } from '../../support/simulated-disk.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { RandomChoice } from './choices.ts'
+import type { CrashFailure, CrashStep } from './explore.ts'
 import { type RecordedRun, type RunSpec, type RunStart, type RunStep, recordRun } from './recorded-run.ts'
 import { LOG_DIRECTORY, Replay } from './replay.ts'
 import { BLOCK_BYTES } from './tiny-log.ts'
@@ -58,12 +59,15 @@ const AFTERLIFE: readonly RunStep[] = [
 const SLOT_COUNTS: readonly number[] = [1, 2]
 const MIN_SEGMENT_BLOCKS = 8
 
+/** A run to explore; with a failure, if what a crash of it left could not be opened again. */
+export interface Recorded {
+  run: RecordedRun
+  failure?: CrashFailure
+}
+
 /** One round: every script with every sync method and number of slots, and each again in a log that a crash left. */
-export async function* recordRound(
-  random: Random,
-  methods: readonly SyncMethod[] = SYNC_METHODS,
-): AsyncGenerator<RecordedRun> {
-  for (const method of methods) {
+export async function* recordRound(random: Random): AsyncGenerator<Recorded> {
+  for (const method of SYNC_METHODS) {
     for (const slots of SLOT_COUNTS) {
       for (const [script, steps] of Object.entries(SCRIPTS)) {
         const segmentBytes = (MIN_SEGMENT_BLOCKS + random.int(4)) * BLOCK_BYTES
@@ -75,7 +79,7 @@ export async function* recordRound(
           steps,
         }
         const run = await recordRun(spec, join(temporaryDirectory(), 'log'), random)
-        yield run
+        yield { run }
         const name = `${spec.name}, and a second life after a crash`
         yield await recordSecondLife({ ...spec, name, steps: AFTERLIFE }, run, random)
       }
@@ -84,30 +88,42 @@ export async function* recordRound(
 }
 
 /** Goes on in what a crash at some moment of a run left. */
-async function recordSecondLife(spec: RunSpec, first: RecordedRun, random: Random): Promise<RecordedRun> {
+async function recordSecondLife(spec: RunSpec, first: RecordedRun, random: Random): Promise<Recorded> {
   const directory = join(temporaryDirectory(), 'log')
-  mkdirSync(directory)
-  const start = crashOf(first, random)
-  for (const [name, content] of start.files) writeFileSync(join(directory, name), content)
-  return recordRun(spec, directory, random, start)
+  const { start, step } = crashOf(first, random)
+  if (start.files !== undefined) mkdirSync(directory)
+  for (const [name, content] of start.files ?? []) writeFileSync(join(directory, name), content)
+  try {
+    return { run: await recordRun(spec, directory, random, start) }
+  } catch (error) {
+    const { name, message } = error as Error
+    return {
+      run: first,
+      failure: { message: `P12: in a real second life: ${name}: ${message}`, steps: [step] },
+    }
+  }
 }
 
-function crashOf(run: RecordedRun, random: Random): RunStart {
+function crashOf(run: RecordedRun, random: Random): { start: RunStart; step: CrashStep } {
   let count = 0
   new Replay(run.numbers).forEachPoint(() => count++)
-  const chosen = Math.floor(count / 4) + random.int(Math.ceil((count * 3) / 4))
+  // Not so often at the beginning, where there is little.
+  const chosen = 1 + random.int(count - Math.floor(count / 4))
+  const choice = new RandomChoice(random, random.chance(0.5))
   let start: RunStart | undefined
-  new Replay(run.numbers).forEachPoint(({ disk, knowledge }) => {
+  let at = 0
+  new Replay(run.numbers).forEachPoint(({ disk, knowledge, eventCount }) => {
     if (count-- !== chosen) return
-    const image = disk.powerCut(new RandomChoice(random, random.chance(0.5)))
-    start = { files: filesOf(image), knowledge: knowledge.toJson() }
+    start = { files: filesOf(disk.powerCut(choice)), knowledge: knowledge.toJson() }
+    at = eventCount
   })
-  return start as RunStart
+  return { start: start as RunStart, step: { at, kind: 'cut', digits: choice.digits, tears: choice.tears } }
 }
 
-function filesOf(disk: SimulatedDisk): Map<string, Uint8Array> {
+/** Undefined when there is no directory. */
+function filesOf(disk: SimulatedDisk): Map<string, Uint8Array> | undefined {
+  if (!disk.list('/').includes('log')) return undefined
   const files = new Map<string, Uint8Array>()
-  if (!disk.list('/').includes('log')) return files
   for (const name of disk.list(LOG_DIRECTORY)) {
     const fd = disk.open(`${LOG_DIRECTORY}/${name}`, 0, 0)
     const content = new Uint8Array(disk.fileSize(fd))

@@ -6,7 +6,7 @@ import { appendEvent, readEvents, type SharedTrace } from './recorder.ts'
 
 /** Events of the users of the log; the numbers of each in brackets, then what its bytes are. */
 export const USER_EVENTS = {
-  /** The path of the log's directory. */
+  /** [1 when it is there already], the path of the log's directory. */
   directory: 20,
   /** [bytes of the name], the name and the content of a file that stands durably in the directory. */
   file: 21,
