@@ -24,6 +24,7 @@ const settings: Settings = {
   runs: 3,
   runMs: 200,
   warmUpMs: 150,
+  compileMs: 20,
   stagingSlots: 1,
   peers: [],
   notDurable: [],

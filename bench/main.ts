@@ -25,6 +25,7 @@ const HELP = `usage: npm run bench -- [options]
   --sync METHOD        ${SYNC_METHODS.join(', ')} or auto (default)
   --slots N            staging slots of groupwal: 1, 2, 4 or 8
   --runs N, --seconds S  runs of each point, and the length of each
+  --compile-ms N       before its first run each contender works 4 + threads times so long: for the compiler
   --output FILE        where the results go (default .cache/bench/results.json)
   --compare A B        compares two such files, measures nothing
 
@@ -46,6 +47,7 @@ const { values: args, positionals } = parseArgs({
     slots: { type: 'string', default: '1' },
     runs: { type: 'string' },
     seconds: { type: 'string' },
+    'compile-ms': { type: 'string' },
     output: { type: 'string', default: join('.cache', 'bench', 'results.json') },
     compare: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -83,6 +85,7 @@ async function measureAll(): Promise<void> {
       runs: settings.runs,
       runMs: settings.runMs,
       warmUpMs: settings.warmUpMs,
+      compileMs: settings.compileMs,
       syncMethod: settings.syncMethod,
       stagingSlots: settings.stagingSlots,
     },
@@ -120,7 +123,8 @@ function makeSettings(): Settings {
     quick: args.quick,
     runs: numberOf('runs', args.runs, args.quick ? 2 : 5),
     runMs: 1000 * numberOf('seconds', args.seconds, args.quick ? 0.15 : 0.6),
-    warmUpMs: args.quick ? 100 : 300,
+    warmUpMs: args.quick ? 50 : 150,
+    compileMs: numberOf('compile-ms', args['compile-ms'], args.quick ? 20 : 500),
     stagingSlots: numberOf('slots', args.slots, 1),
     peers:
       peers === 'none' ? [] : peers === 'all' ? peerNames : chosen('peer', peers, peerNames, (name) => name),

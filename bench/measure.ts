@@ -15,7 +15,10 @@ export interface Settings {
   quick: boolean
   runs: number
   runMs: number
+  /** Before each run, for the disk and the caches. */
   warmUpMs: number
+  /** Before the first run, for each thread: every thread compiles its code by itself, and they share the processors. */
+  compileMs: number
   stagingSlots: number
   /** Subjects that take part. */
   peers: readonly string[]
@@ -110,11 +113,15 @@ async function openPlayer(contender: Contender, settings: Settings): Promise<Pla
   return player
 }
 
-async function play(player: Player, { warmUpMs, runMs }: Settings, isFirst: boolean): Promise<void> {
+async function play(
+  player: Player,
+  { warmUpMs, compileMs, runMs }: Settings,
+  isFirst: boolean,
+): Promise<void> {
   if (player.error !== undefined) return
-  // The first warm-up is also the compiler's.
+  const threads = player.contender.loads.reduce((sum, load) => sum + load.threads, 0)
   await attempt(player, async () => {
-    player.runs.push(await player.arena.run(isFirst ? warmUpMs : warmUpMs / 2, runMs))
+    player.runs.push(await player.arena.run(warmUpMs + (isFirst ? compileMs * (4 + threads) : 0), runMs))
   })
 }
 
