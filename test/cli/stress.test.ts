@@ -5,9 +5,10 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { SEEDED_DEFECTS } from '../regression/seeded-defects.ts'
+import type { Mutant } from '../mutants/mutant.ts'
+import { DEFECTS_OF_THE_ORIGINAL } from '../mutants/of-the-original.ts'
 import { eventually } from '../support/eventually.ts'
-import { copySource, type Mutation } from '../support/mutate.ts'
+import { copySource } from '../support/mutate.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { type CliResult, cliPath, resultOf, runCli, runCommand } from './run-cli.ts'
 
@@ -87,16 +88,16 @@ for (const [defect, message] of [
   ['(a) commitSync returns the durable LSN of the log', /was told LSN \d+, and has LSN|got LSN \d+ after/],
 ] as const) {
   test(`the stress of a mutant fails: ${defect}`, async () => {
-    const mutation = SEEDED_DEFECTS.find(({ name }) => name.startsWith(defect))!
-    const { code, stderr } = await stressMutant(mutation)
+    const mutant = DEFECTS_OF_THE_ORIGINAL.find(({ name }) => name.startsWith(defect))!
+    const { code, stderr } = await stressMutant(mutant)
     assert.is.not(code, 0)
     assert.match(stderr, 'stress with seed 1 failed')
     assert.match(stderr, message)
   })
 }
 
-async function stressMutant(mutation: Mutation): Promise<CliResult> {
-  const root = copySource(mutation)
+async function stressMutant(mutant: Mutant): Promise<CliResult> {
+  const root = copySource(...mutant.edits)
   try {
     const build = ['scripts/build.mjs', '--no-types']
     const { status, stdout } = spawnSync(process.execPath, build, { cwd: root, encoding: 'utf8' })

@@ -246,21 +246,23 @@ test('a failed log that is closed without resume() opens again with everything a
   await again.close()
 })
 
-test('a flush tells of an append that failed before a resume(), and the next flush does not', async () => {
-  const { log, faults, producers } = await openFaulty({}, 1)
-  faults.fail('write-frame', { code: 'EIO' })
-  const [producer] = producers
-  const lsn = (await producer.append('lost')).value!
-  await eventually('it failed', () => log.lastCommitFailed)
-  await log.resume()
-  await producer.append('kept')
-  const error = errorOf(await producer.flushSync())
-  checkFailure(error, 'indeterminate', undefined)
-  assert.is(error.lsn, lsn)
-  assert.is((await producer.flushSync()).error, undefined)
-  assert.equal([...contentOf(log).values()], ['kept'])
-  await closeAll(log, producers)
-})
+for (const method of ['flushSync', 'flush'] as const) {
+  test(`${method} tells of an append that failed before a resume(), and the next one does not`, async () => {
+    const { log, faults, producers } = await openFaulty({}, 1)
+    faults.fail('write-frame', { code: 'EIO' })
+    const [producer] = producers
+    const lsn = (await producer.append('lost')).value!
+    await eventually('it failed', () => log.lastCommitFailed)
+    await log.resume()
+    await producer.append('kept')
+    const error = errorOf(await producer[method]())
+    checkFailure(error, 'indeterminate', undefined)
+    assert.is(error.lsn, lsn)
+    assert.is((await producer[method]()).error, undefined)
+    assert.equal([...contentOf(log).values()], ['kept'])
+    await closeAll(log, producers)
+  })
+}
 
 test('a verdict is final: after resume() and more commits a failed LSN still counts as failed', async () => {
   const { log, faults, producers } = await openFaulty({}, 2)

@@ -33,6 +33,27 @@ test('a fence that fails leaves the log failed, and resume() can be called again
   }
 })
 
+test('resume() waits for a write that is under way, and what that makes durable stays', async () => {
+  const { log, faults, producers, directory } = await openFaulty({ stagingSlots: 2 }, 2)
+  const hold = faults.hold('write-frame')
+  const slow = producers[0].commitSync('slow')
+  await hold.reached()
+  faults.fail('write-frame', { code: 'EIO' })
+  checkFailure(errorOf(await producers[1].commitSync('failed')), 'indeterminate', 'EIO')
+  let isResumed = false
+  const resumed = log.resume().then(() => {
+    isResumed = true
+  })
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  assert.not(isResumed)
+  hold.release()
+  assert.is((await slow).error, undefined)
+  await resumed
+  assert.is((await producers[1].commitSync('kept')).error, undefined)
+  await closeAll(log, producers)
+  assert.equal([...(await contentAfterReopen(directory)).values()], ['slow', 'kept'])
+})
+
 test('resume() of a log that has not failed, or is closed, is refused', async () => {
   const { log, producers } = await openFaulty({}, 1)
   await producers[0].commitSync('kept')

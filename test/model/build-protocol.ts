@@ -2,19 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
 import * as esbuild from 'esbuild'
+import { type Change, changeText } from '../support/mutate.ts'
 import { Machine } from './machine.ts'
 import type * as protocolEntry from './protocol-entry.ts'
 import { transform } from './transform.ts'
-
-/** A change to the production code that the explorer has to notice. */
-export interface Mutation {
-  name: string
-  /** Path from the project's root. */
-  file: string
-  /** Text that occurs exactly once. */
-  from: string
-  to: string
-}
 
 /** What evaluating the explored build gives: the exports of protocol-entry.ts, most functions now generators. */
 export type Protocol = typeof protocolEntry
@@ -29,10 +20,7 @@ export interface BuiltProtocol {
 const projectDir = process.cwd()
 
 /** Builds the production protocol for the explorer. @param traced every operation tells what it does, for replays */
-export async function buildProtocol(
-  mutations: readonly Mutation[] = [],
-  traced = false,
-): Promise<BuiltProtocol> {
+export async function buildProtocol(changes: readonly Change[] = [], traced = false): Promise<BuiltProtocol> {
   const result = await esbuild.build({
     absWorkingDir: projectDir,
     entryPoints: ['test/model/protocol-entry.ts'],
@@ -44,7 +32,7 @@ export async function buildProtocol(
     logLevel: 'silent',
     define: { TRACED: String(traced) },
     minifySyntax: true,
-    plugins: [modelPlugin(mutations)],
+    plugins: [modelPlugin(changes)],
   })
   const source = result.outputFiles[0].text
   const operations = sectionOf(source, 'test/model/atomics.ts')
@@ -71,7 +59,7 @@ export function loadProtocol(built: BuiltProtocol): LoadedProtocol {
   return { protocol: module.exports as Protocol, machine, sites: built.sites }
 }
 
-function modelPlugin(mutations: readonly Mutation[]): esbuild.Plugin {
+function modelPlugin(changes: readonly Change[]): esbuild.Plugin {
   const replaced: Record<string, string> = {
     'src/shared/atomics.ts': 'test/model/atomics.ts',
     'src/recovery/fence.ts': 'test/model/fence.ts',
@@ -86,17 +74,11 @@ function modelPlugin(mutations: readonly Mutation[]): esbuild.Plugin {
       build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
         const file = relative(projectDir, path)
         let contents = await readFile(path, 'utf8')
-        for (const mutation of mutations) if (mutation.file === file) contents = mutate(contents, mutation)
+        for (const change of changes) if (change.file === file) contents = changeText(contents, change)
         return { contents, loader: 'ts' }
       })
     },
   }
-}
-
-function mutate(contents: string, { name, file, from, to }: Mutation): string {
-  if (contents.split(from).length !== 2)
-    throw new Error(`mutation "${name}": not exactly once in ${file}: ${from}`)
-  return contents.replace(from, () => to)
 }
 
 /** esbuild names each module in a comment above its code. */

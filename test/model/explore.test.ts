@@ -2,11 +2,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { MUTANTS_OF_THE_PROTOCOL } from '../mutants/of-the-protocol.ts'
 import { chooseSeed } from '../support/random.ts'
 import { buildProtocol, type LoadedProtocol, loadProtocol } from './build-protocol.ts'
 import { EXPLORATIONS, type Exploration } from './configurations.ts'
 import { type Explored, explore, traceSchedule } from './explorer.ts'
-import { MUTATIONS } from './mutations.ts'
 
 const seed = chooseSeed('explore')
 let loaded: LoadedProtocol
@@ -42,18 +42,19 @@ test('some schedules of every configuration keep every promise', () => {
 
 test('a seeded mutation is seen, and its schedule replays', async () => {
   let killed = 0
-  for (const { name, edits, seenBy } of MUTATIONS) {
-    const mutation = edits.map((edit) => ({ ...edit, name }))
-    const mutant = loadProtocol(await buildProtocol(mutation))
-    const { failure } = explore(named(seenBy), mutant, { budgetMs: 60_000, maxSchedules: 400, seed: 1 })
+  for (const { edits, killedBy } of MUTANTS_OF_THE_PROTOCOL) {
+    if (!('exploration' in killedBy)) continue
+    const exploration = named(killedBy.exploration)
+    const mutant = loadProtocol(await buildProtocol(edits))
+    const { failure } = explore(exploration, mutant, { budgetMs: 60_000, maxSchedules: 400, seed: 1 })
     if (failure === undefined) continue
     killed++
     if (killed > 2) continue
-    const again = await traceSchedule(named(seenBy), failure.schedule, () => {}, mutation)
+    const again = await traceSchedule(exploration, failure.schedule, () => {}, edits)
     assert.is(again?.promise, failure.promise)
   }
-  // The others need more schedules than there is time for here: `explore.ts --mutations` kills all of them.
-  assert.ok(killed >= 8, `only ${killed} of ${MUTATIONS.length} mutations were seen`)
+  // The others need more schedules than there is time for here: `npm run mutants` kills all of them.
+  assert.ok(killed >= 8, `only ${killed} of ${MUTANTS_OF_THE_PROTOCOL.length} mutants were seen`)
 })
 
 test.run()

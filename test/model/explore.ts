@@ -1,22 +1,20 @@
 // Explores schedules for as long as it is given:
 //
 //   node scripts/run.mjs test/model/explore.ts [--seconds 150] [--processes 2] [--only TEXT] [--seed N] [--json FILE]
-//   node scripts/run.mjs test/model/explore.ts --mutations          the seeded mutations, each with its killer
-//   node scripts/run.mjs test/model/explore.ts --only 'NAME' --schedule '12>1,40x' [--mutation NAME]   one schedule, traced
+//   node scripts/run.mjs test/model/explore.ts --only 'NAME' --schedule '12>1,40x' [--mutant NAME]   one schedule, traced
 //
-// Exits with 1 when a schedule breaks a promise, or when a mutation survives. "all" in the table means that every
+// Exits with 1 when a schedule breaks a promise. "all" in the table means that every
 // schedule within the bounds was run, "cut" that there are more, "random" that they were drawn at random.
 
 import { fork } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { buildProtocol, loadProtocol } from './build-protocol.ts'
+import { MUTANTS_OF_THE_PROTOCOL } from '../mutants/of-the-protocol.ts'
 import { EXPLORATIONS, type Exploration } from './configurations.ts'
 import type { ShardWork } from './explore-shard.ts'
 import shardUrl from './explore-shard.ts?url'
-import { type Explored, explore, traceSchedule } from './explorer.ts'
-import { MUTATIONS } from './mutations.ts'
+import { type Explored, traceSchedule } from './explorer.ts'
 
 const { values: args } = parseArgs({
   options: {
@@ -25,8 +23,7 @@ const { values: args } = parseArgs({
     only: { type: 'string', default: '' },
     seed: { type: 'string', default: process.env.SEED ?? String(Math.trunc(Math.random() * 2 ** 30)) },
     schedule: { type: 'string', default: process.env.SCHEDULE },
-    mutation: { type: 'string' },
-    mutations: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
     json: { type: 'string' },
   },
 })
@@ -41,34 +38,15 @@ interface Row extends Explored {
 }
 
 if (args.schedule !== undefined) await replay(args.schedule)
-else if (args.mutations) await huntMutations()
 else await exploreEverything()
 
 async function replay(schedule: string): Promise<void> {
   const exploration = EXPLORATIONS.find(({ name }) => name === args.only)
   if (exploration === undefined)
     throw new Error(`--only must name a configuration, such as: ${EXPLORATIONS[0].name}`)
-  const mutation = MUTATIONS.find(({ name }) => name === args.mutation)
-  const edits = mutation?.edits.map((edit) => ({ ...edit, name: mutation.name })) ?? []
+  const edits = MUTANTS_OF_THE_PROTOCOL.find(({ name }) => name === args.mutant)?.edits ?? []
   const violation = await traceSchedule(exploration, schedule, console.log, edits)
   process.exitCode = violation === undefined ? 0 : 1
-}
-
-async function huntMutations(): Promise<void> {
-  for (const { name, edits, seenBy } of MUTATIONS) {
-    const loaded = loadProtocol(await buildProtocol(edits.map((edit) => ({ ...edit, name }))))
-    const exploration = EXPLORATIONS.find((each) => each.name === seenBy)!
-    const { failure, schedules } = explore(exploration, loaded, {
-      budgetMs: Number(args.seconds) * 1000,
-      seed: 1,
-    })
-    if (failure === undefined) process.exitCode = 1
-    console.log(
-      `${failure === undefined ? 'SURVIVED' : 'killed  '} ${String(schedules).padStart(7)}  ${name} (${seenBy})`,
-    )
-    if (failure !== undefined)
-      console.log(`                  ${failure.promise}, schedule ${failure.schedule || 'the usual one'}`)
-  }
 }
 
 async function exploreEverything(): Promise<void> {

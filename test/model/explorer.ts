@@ -1,4 +1,5 @@
-import { buildProtocol, type LoadedProtocol, loadProtocol, type Mutation } from './build-protocol.ts'
+import type { Change } from '../support/mutate.ts'
+import { buildProtocol, type LoadedProtocol, loadProtocol } from './build-protocol.ts'
 import { DepthFirst, PriorityRandom, Replay, readSchedule, writeSchedule } from './choosers.ts'
 import type { Exploration } from './configurations.ts'
 import type { Violation } from './machine.ts'
@@ -143,9 +144,9 @@ export async function traceSchedule(
   exploration: Exploration,
   schedule: string,
   print: (line: string) => void,
-  mutations: readonly Mutation[] = [],
+  changes: readonly Change[] = [],
 ): Promise<Violation | undefined> {
-  const loaded = loadProtocol(await buildProtocol(mutations, true))
+  const loaded = loadProtocol(await buildProtocol(changes, true))
   const world = new World(exploration, loaded, new Replay(readSchedule(schedule)))
   const { machine } = world
   machine.onTrace = print

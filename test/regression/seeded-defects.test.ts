@@ -3,17 +3,17 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { runMutant, surviveReason } from '../support/mutate.ts'
-import { SEEDED_DEFECTS } from './seeded-defects.ts'
+import { runTest, surviveReason } from '../mutants/kill.ts'
+import { DEFECTS_OF_THE_ORIGINAL } from '../mutants/of-the-original.ts'
 
 test('without a mutation the copy passes', async () => {
-  const { failed, problems, output } = await runMutant(undefined, 'regression/defect-d')
+  const { failed, problems, output } = await runTest('test/regression/defect-d.test.ts')
   assert.equal({ failed, problems }, { failed: [], problems: [] }, output)
 })
 
-for (const mutation of SEEDED_DEFECTS) {
-  test(`noticed: ${mutation.name}`, async () => {
-    const reason = await surviveReason(mutation)
+for (const mutant of DEFECTS_OF_THE_ORIGINAL) {
+  test(`noticed: ${mutant.name}`, async () => {
+    const reason = await surviveReason(mutant)
     if (reason !== undefined) throw new Error(reason)
   })
 }

@@ -3,10 +3,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { listSegments } from '../../src/storage/directory.ts'
 import { dropSegmentsBefore } from '../../src/storage/recycle.ts'
+import { crashStates, stopAtEachCall } from '../support/crash-explorer.ts'
 import { LOG_DIRECTORY, modelOptions } from '../support/model-log.ts'
 import { ModelWorld } from '../support/model-world.ts'
 import type { ModelWriter } from '../support/model-writer.ts'
 import { createRandom } from '../support/random.ts'
+import type { SimulatedDisk } from '../support/simulated-disk.ts'
 
 /** Four segments, with LSNs 1 to 3, 4 to 6, 7 to 9 and 10 to 12; the last is current. */
 function fourSegments(): { world: ModelWorld; writer: ModelWriter } {
@@ -93,6 +95,21 @@ test('dropping stops at a damaged header and changes nothing', () => {
   world.disk.close(fd)
   assert.throws(() => drop(world, 10), /no valid header/)
   assert.equal(left(world).segments, [1, 2, 3, 4])
+})
+
+test('wherever a crash stops the dropping, those that are left follow each other up to the current one', () => {
+  const random = createRandom(1)
+  const { world } = fourSegments()
+  const start = { disk: world.disk, ledger: world.ledger, history: 'four segments' }
+  const dropAll = (disk: SimulatedDisk): void => {
+    dropSegmentsBefore(disk, LOG_DIRECTORY, 10, 4, 1)
+  }
+  stopAtEachCall(start, dropAll, (stopped) => {
+    for (const { disk, history } of crashStates(stopped, random, 8)) {
+      const numbers = listSegments(disk, LOG_DIRECTORY).segments.map(({ number }) => number)
+      assert.equal(numbers, [1, 2, 3, 4].slice(-numbers.length), history)
+    }
+  })
 })
 
 test.run()

@@ -133,6 +133,10 @@ export class ScriptedProducer {
     return this.call('append', [{ payload }]) as Promise<Ended<number>>
   }
 
+  flush(lsn?: number): Promise<Ended<undefined>> {
+    return this.call('flush', [lsn]) as Promise<Ended<undefined>>
+  }
+
   flushSync(lsn?: number): Promise<Ended<undefined>> {
     return this.call('flushSync', [lsn]) as Promise<Ended<undefined>>
   }

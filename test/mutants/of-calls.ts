@@ -1,0 +1,64 @@
+import type { Mutant } from './mutant.ts'
+
+const ASYNC = 'src/host/async-commits.ts'
+const FAILURE = 'test/commit/failure.test.ts'
+
+/** Changes of what a caller is told, and when. */
+export const MUTANTS_OF_CALLS: readonly Mutant[] = [
+  {
+    name: 'a pending promise does not keep its thread alive',
+    promise: 'P8',
+    edits: [
+      {
+        file: ASYNC,
+        find: 'this.guard = setInterval(() => this.onGuard(), GUARD_MS)',
+        replace: 'this.guard = setInterval(() => this.onGuard(), GUARD_MS).unref()',
+      },
+      { file: ASYNC, find: 'this.guard.ref()', replace: 'this.guard.unref()' },
+    ],
+    killedBy: {
+      file: 'test/contract/threads.test.ts',
+      test: 'a pending commit keeps its thread alive',
+      endsFile: true,
+    },
+  },
+  {
+    name: 'a record that has to wait for ring space is not copied',
+    promise: 'P3',
+    edits: [
+      {
+        file: 'src/host/batch.ts',
+        find: 'new Uint8Array(record.payload.subarray(record.from, record.from + record.length))',
+        replace: 'record.payload.subarray(record.from, record.from + record.length)',
+      },
+    ],
+    killedBy: {
+      file: 'test/contract/ownership.test.ts',
+      test: 'overwritten while the commit waits for ring space',
+    },
+  },
+  {
+    name: 'a flush forgets an append that failed before a resume()',
+    promise: 'P5',
+    edits: [
+      {
+        file: ASYNC,
+        find: 'if (failedLsn === 0) resolveEntry(entry)',
+        replace: 'if (failedLsn >= 0) resolveEntry(entry)',
+      },
+    ],
+    killedBy: { file: FAILURE, test: 'tells of an append that failed before a resume()' },
+  },
+  {
+    name: 'resume() does not note down which LSNs have failed',
+    promise: 'P5',
+    edits: [
+      {
+        file: 'src/host/resume.ts',
+        find: 'if (failedFrom < tail.lsn) phases.addFailedRange',
+        replace: 'if (failedFrom < 0) phases.addFailedRange',
+      },
+    ],
+    killedBy: { file: FAILURE, test: 'a verdict is final' },
+  },
+]

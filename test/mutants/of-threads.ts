@@ -1,0 +1,78 @@
+import type { Mutant } from './mutant.ts'
+
+const WATCH = 'src/commit/watch.ts'
+const DEATHS = 'test/commit/deaths.test.ts'
+
+/** Changes of what threads find out about each other, and of what they take over. */
+export const MUTANTS_OF_THREADS: readonly Mutant[] = [
+  {
+    name: 'a slot is taken over before its thread is gone',
+    promise: 'P7',
+    edits: [
+      {
+        file: 'src/commit/gone.ts',
+        find: 'return state === THREAD_POLLING ? OWNER_IDLE : OWNER_ACTIVE',
+        replace: 'return state === THREAD_POLLING ? OWNER_IDLE : OWNER_GONE',
+      },
+    ],
+    killedBy: { file: DEATHS, test: 'another writes its frame again, and it is there once', endsFile: true },
+  },
+  {
+    name: 'the number of a thread that ended counts as that thread when a new one has it',
+    promise: 'P7',
+    edits: [
+      {
+        file: 'src/commit/liveness.ts',
+        find: 'if (startTicks !== 0 && startTicksOf(thread) !== startTicks) return THREAD_GONE',
+        replace: 'startTicksOf(thread)',
+      },
+    ],
+    killedBy: { file: 'test/commit/liveness.test.ts', test: 'a number that a new thread has got' },
+  },
+  {
+    name: 'a wake-up that a dying thread took with it is not made up for by a re-check',
+    promise: 'P7',
+    edits: [{ file: WATCH, find: 'RECHECK_MS = 20', replace: 'RECHECK_MS = 20_000_000' }],
+    killedBy: { file: DEATHS, test: 'a waiter that dies as it is woken to lead', endsFile: true },
+  },
+  {
+    name: 'a ring takes twice as much as it holds',
+    promise: 'P9',
+    edits: [
+      {
+        file: 'src/shared/ring.ts',
+        find: '        this.granules,\n        granules,',
+        replace: '        this.granules * 2,\n        granules,',
+      },
+    ],
+    killedBy: {
+      file: 'test/contract/backpressure.test.ts',
+      test: 'a full ring holds what it says',
+      endsFile: true,
+    },
+  },
+  {
+    name: 'resume() does not wait for a write that is under way',
+    promise: 'P6',
+    edits: [
+      {
+        file: 'src/host/resume.ts',
+        find: 'if (state === SLOT_STAGED || state === SLOT_WRITING) return false',
+        replace: 'if (state === SLOT_STAGED) return false',
+      },
+    ],
+    killedBy: { file: 'test/commit/resume.test.ts', test: 'resume() waits for a write that is under way' },
+  },
+  {
+    name: 'the next segment is begun while frames of the one before are in flight',
+    promise: 'P3',
+    edits: [
+      {
+        file: 'src/commit/room.ts',
+        find: '      if (!control.isDrained()) return ROOM_AFTER_DRAIN\n',
+        replace: '',
+      },
+    ],
+    killedBy: { file: 'test/commit/room.test.ts', test: 'no frame is written to the next segment' },
+  },
+]

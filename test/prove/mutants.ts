@@ -1,0 +1,54 @@
+// Makes each mutant of test/mutants, and sees it killed by what it names:
+// `node scripts/run.mjs test/prove/mutants.ts [--only TEXT] [--list]`
+
+import { parseArgs } from 'node:util'
+import { staleReason, surviveReason } from '../mutants/kill.ts'
+import type { Mutant } from '../mutants/mutant.ts'
+import { MUTANTS } from '../mutants/mutants.ts'
+import { type Check, finish } from './support/report.ts'
+
+const { values } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: false },
+    // A part of the name, or of the file in which it is.
+    only: { type: 'string', default: '' },
+    // Nothing here is random.
+    seed: { type: 'string' },
+  },
+})
+
+/** Test runs at the same time. */
+const PROCESSES = 2
+
+const chosen = MUTANTS.filter(({ name, edits }) =>
+  [name, ...edits.map(({ file }) => file)].some((text) => text.includes(values.only)),
+)
+const checks: Check[] = []
+const left = [...chosen]
+await Promise.all(
+  Array.from({ length: PROCESSES }, async () => {
+    for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) await kill(mutant)
+  }),
+)
+// In the order of the table.
+const sorted = chosen.map(({ name }) => checks.find((check) => check.name === name)!)
+finish({
+  part: 'mutants',
+  title: 'defects made on purpose, each noticed by the test that is named for it',
+  promises: [...new Set(chosen.map(({ promise }) => promise))].sort(
+    (a, b) => Number(a.slice(1)) - Number(b.slice(1)),
+  ),
+  counts: [
+    { label: 'mutants killed', value: checks.filter(({ passed }) => passed).length, of: chosen.length },
+  ],
+  checks: sorted,
+})
+
+async function kill(mutant: Mutant): Promise<void> {
+  const startMs = performance.now()
+  const reason = staleReason(mutant) ?? (await surviveReason(mutant))
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
+  console.log(`${reason === undefined ? 'killed  ' : 'SURVIVED'} ${seconds.padStart(5)} s  ${mutant.name}`)
+  if (reason !== undefined) console.log(reason.replace(/^/gm, '     '))
+  checks.push({ name: mutant.name, passed: reason === undefined })
+}
