@@ -45,7 +45,9 @@ function checkSealed(fs: FileSystem, files: LogFiles, opener: SegmentOpener, ind
   const previous = sealed.header
   if (header.cutSegment > 0) {
     const { fileBytes } = fileOf(files, previous)
-    if (fileBytes >= header.cutOffset) return { last: undefined, isEmpty: false }
+    // Cut at its beginning it keeps no frame, and of the first block only the header means something.
+    const hasKeptBytes = fileBytes >= header.cutOffset || header.cutOffset <= previous.blockBytes
+    if (hasKeptBytes) return { last: undefined, isEmpty: false }
     throw damage(
       previous,
       fileBytes,

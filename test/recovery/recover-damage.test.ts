@@ -11,7 +11,7 @@ import type { FileSystem } from '../../src/storage/file-system.ts'
 import { readWhole, writeWhole } from '../../src/storage/whole-io.ts'
 import { withHistory } from '../support/crash-explorer.ts'
 import { BLOCK_BYTES, LOG_DIRECTORY, modelOptions, openAndSettle, openModel } from '../support/model-log.ts'
-import { ModelWorld } from '../support/model-world.ts'
+import { FAILED_LIVES, ModelWorld } from '../support/model-world.ts'
 import { chooseSeed, createRandom } from '../support/random.ts'
 import type { SimulatedDisk } from '../support/simulated-disk.ts'
 
@@ -227,6 +227,15 @@ test('a header of a void segment may be damaged', () => {
   stopped.close(copy)
   openAndSettle(stopped, options, world.ledger)
   assert.not(stopped.list(LOG_DIRECTORY).includes(segmentName(2)))
+})
+
+test('of a fence that was itself cut at its beginning only the header must be there', () => {
+  const world = new ModelWorld(options)
+  FAILED_LIVES['a fence behind a fence']!(world)
+  const fd = world.disk.open(pathOf(2), constants.O_RDWR, 0)
+  world.disk.truncate(fd, 600)
+  world.disk.close(fd)
+  openAndSettle(world.disk, options, world.ledger)
 })
 
 test('a segment file whose header names another number is a spare', () => {
