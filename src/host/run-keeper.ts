@@ -99,10 +99,11 @@ class Keeper {
       return hasMore
     } catch (error) {
       supply.abandon()
+      // A bug of ours is not to look like one of the disk: this worker ends, the host is told why, and leaders that
+      // wait for room find it gone and make it themselves.
+      if (errorCode(error) === undefined) throw error
       // Ahead of need a failure is no harm: the leader that needs the room asks again, and is told.
       if (isWanted) this.answer(errnoOf(error))
-      // A bug of ours is not to look like one of the disk: the host is told that this worker died, and why.
-      if (errorCode(error) === undefined) throw error
       return false
     }
   }

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, openLog } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../support/failing-log.ts'
 import { Faults } from '../support/faults.ts'
 import { internalWorker } from '../support/internal-threads.ts'
@@ -16,6 +17,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 test.after.each(endLeftovers)
 
 const LARGE = 'x'.repeat(300 * 1024)
+const SETTINGS: OpenOptions = { segmentBytes: 1 << 20, sealIdleMs: 0, syncMethod: 'fdatasync' }
 
 test('without the committer every kind of commit goes on, and its death is told', async () => {
   const { log, producers, directory } = await openFaulty({}, 1)
@@ -58,8 +60,7 @@ async function committerDiesAt(step: number, options: OpenOptions): Promise<bool
   const traps = new StepTraps()
   const faults = new Faults({ worker: 'committer', traps })
   const directory = temporaryDirectory()
-  const settings: OpenOptions = { segmentBytes: 1 << 20, sealIdleMs: 0, syncMethod: 'fdatasync' }
-  const log = await openLog(directory, { ...settings, ...options, fileSystem: faults.fileSystem })
+  const log = await openLog(directory, { ...SETTINGS, ...options, fileSystem: faults.fileSystem })
   const producer = await ScriptedProducer.start(log)
   // Its first round, with all that is done only once, is behind it.
   assert.is((await producer.commit('before')).error, undefined)
@@ -106,6 +107,25 @@ for (const operation of [
     })
   }
 }
+
+test('an exception in the segment-keeper, for whose room a leader waits, is no failure of the disk', async () => {
+  for (let step = 1; step <= 26; step += 5) {
+    const traps = new StepTraps()
+    const faults = new Faults({ worker: 'segment-keeper', traps })
+    const log = await openLog(temporaryDirectory(), { ...SETTINGS, fileSystem: faults.fileSystem })
+    const producer = await ScriptedProducer.start(log)
+    const died = once(log, 'worker-died')
+    const hold = faults.hold('write-other')
+    const commits = Promise.all(Array.from({ length: 12 }, () => producer.commitSync(LARGE)))
+    await hold.reached()
+    await eventually('somebody waits for room', () => log.stats().roomWaits > 0)
+    traps.arm(step, 'throw')
+    hold.release()
+    for (const { error } of await commits) assert.is(error, undefined, error?.stack)
+    assert.is((await died)[0].name, 'segment-keeper')
+    await closeAll(log, [producer])
+  }
+})
 
 test('after the segment-keeper died in its work a failed log can be resumed', async () => {
   const { log, faults, producers, directory } = await openFaulty({}, 1)
