@@ -1,5 +1,5 @@
 // Makes each mutant of test/mutants, and sees it killed by what it names:
-// `node scripts/run.mjs test/prove/mutants.ts [--only TEXT] [--list]`
+// `node scripts/run.mjs test/prove/mutants.ts [--only TEXT] [--seconds N]`
 
 import { parseArgs } from 'node:util'
 import { staleReason, surviveReason } from '../mutants/kill.ts'
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     full: { type: 'boolean', default: false },
     // A part of the name, or of the file in which it is.
     only: { type: 'string', default: '' },
+    seconds: { type: 'string' },
     // Nothing here is random.
     seed: { type: 'string' },
   },
@@ -25,6 +26,7 @@ const chosen = MUTANTS.filter(({ name, edits }) =>
 )
 const checks: Check[] = []
 const left = [...chosen]
+const deadlineMs = performance.now() + Number(values.seconds ?? Number.POSITIVE_INFINITY) * 1000
 await Promise.all(
   Array.from({ length: PROCESSES }, async () => {
     for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) await kill(mutant)
@@ -46,7 +48,8 @@ finish({
 
 async function kill(mutant: Mutant): Promise<void> {
   const startMs = performance.now()
-  const reason = staleReason(mutant) ?? (await surviveReason(mutant))
+  const late = startMs > deadlineMs ? 'no time was left for it' : undefined
+  const reason = late ?? staleReason(mutant) ?? (await surviveReason(mutant))
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
   console.log(`${reason === undefined ? 'killed  ' : 'SURVIVED'} ${seconds.padStart(5)} s  ${mutant.name}`)
   if (reason !== undefined) console.log(reason.replace(/^/gm, '     '))

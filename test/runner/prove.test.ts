@@ -142,7 +142,7 @@ test('--only runs these parts alone; a part without a limit for this size is lef
   assert.is(prove(parts, files, ['--ci', '--only', 'other']).lastLine, '1 passed, 0 failed')
 })
 
-test('a full run hands its size and seed on, and writes its counts', () => {
+test('a full run hands its size, time and seed on, and writes its counts', () => {
   const text = part('good', `[{ name: process.argv.slice(2).join(' '), passed: true }]`)
   withParts([{ name: 'good', ci: 20, full: 20 }], { good: text }, (partsFile, home) => {
     const results = join(home, 'results.json')
@@ -153,7 +153,7 @@ test('a full run hands its size and seed on, and writes its counts', () => {
     const { parts } = JSON.parse(readFileSync(results, 'utf8'))
     assert.is(parts.length, 1)
     const [{ checks, counts, machine }] = parts
-    assert.is(checks[0].name, '--full --seed 7')
+    assert.is(checks[0].name, '--full --seconds 18 --seed 7')
     assert.equal(counts, [{ label: 'things', value: 1234 }])
     assert.is(machine.node, process.version)
     assert.match(machine.date, /^\d{4}-\d\d-\d\d$/)

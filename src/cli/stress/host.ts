@@ -181,11 +181,10 @@ class StressHost {
         await this.log.resume()
         return
       } catch (error) {
-        const { code } = error as { code?: string }
-        // It did not fail: it was repaired before, and no batch has succeeded since.
-        if (code === 'GROUPWAL_RESUME_REFUSED') return
         // The fence may meet the next fault.
         if (isOrdered(error)) continue
+        // It did not fail: it was repaired before, and no batch has succeeded since.
+        if ((error as { code?: string }).code === 'GROUPWAL_RESUME_REFUSED') return
         this.violate(`resume() failed: ${(error as Error).stack}`)
         return
       }
