@@ -1,12 +1,12 @@
-// Runs the proof, one part after the other: `node scripts/prove.mjs --ci | --full [--only PART…] [--seed N]`
+// Runs the proof, one part after the other: `node scripts/prove.mjs --ci | --full [--only PART…] [--seed N] [--record]`
 //
 // A part is a program, test/prove/<part>.ts, that prints what it does and reports through
 // test/prove/support/report.ts what it counted and checked. A part that runs out of its time, ends with an exit code
 // other than 0, reports nothing or checks nothing has failed, whatever else it says.
 //
-// --ci runs each part in the size for every change, --full in the size whose counts docs/verification.md shows: when
-// nothing failed they are put into docs/verification.json, and that page is made from it anew. With --only these
-// parts alone are run, and only their counts replaced.
+// --ci runs each part in the size for every change, --full in the large one. When nothing failed, a full run puts its
+// counts into docs/verification.json, and docs/verification.md is made from it anew; a run in the small size does so
+// with --record. With --only these parts alone are run, and only their counts replaced.
 //
 // The last line is the sum of all checks, `N passed, N failed[, N skipped]`; .ci/run reads it.
 
@@ -47,6 +47,7 @@ const { values: args, positionals } = parseArgs({
   options: {
     ci: { type: 'boolean', default: false },
     full: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: [] },
     seed: { type: 'string' },
     // For the test of this script: other parts, and where their results go.
@@ -220,7 +221,7 @@ async function summarize() {
   if (parts.length === 0) console.log('no part was run')
   const failed = parts.length === 0 ? 1 : sum('failed')
   process.exitCode = failed === 0 ? 0 : 1
-  if (args.full && failed === 0) await writeResults()
+  if ((args.full || args.record) && failed === 0) await writeResults()
   const skipped = sum('skipped')
   console.log(`${sum('passed')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 }
@@ -229,7 +230,7 @@ async function summarize() {
 async function writeResults() {
   const path = resolve(args.results ?? join(projectDir, 'docs', 'verification.json'))
   const before = existsSync(path) ? JSON.parse(await readFile(path, 'utf8')) : undefined
-  const merged = mergeResults(before, results, describeMachine(), table)
+  const merged = mergeResults(before, results, size, describeMachine(), table)
   await writeFile(path, `${JSON.stringify(merged, undefined, 2)}\n`)
   if (args.results !== undefined) return
   runTool(join('node_modules', '@biomejs', 'biome', 'bin', 'biome'), 'format', '--write', path)

@@ -1,4 +1,4 @@
-// What a full run of the proof leaves for docs/verification.md: docs/verification.json.
+// What a run of the proof leaves for docs/verification.md: docs/verification.json.
 
 import { spawnSync } from 'node:child_process'
 import { cpus, release } from 'node:os'
@@ -23,10 +23,11 @@ export function describeMachine() {
  *
  * @param {{ parts: object[] } | undefined} before
  * @param {{ name: string, report: object, seconds: number }[]} results
+ * @param {'ci' | 'full'} size
  */
-export function mergeResults(before, results, machine, table) {
+export function mergeResults(before, results, size, machine, table) {
   const rows = new Map(before?.parts.map((row) => [row.part, row]))
-  for (const { name, report, seconds } of results) rows.set(name, { ...report, seconds, machine })
+  for (const { name, report, seconds } of results) rows.set(name, { ...report, size, seconds, machine })
   return { parts: table.map(({ name }) => rows.get(name)).filter((row) => row !== undefined) }
 }
 

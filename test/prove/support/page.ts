@@ -3,8 +3,10 @@ import { MUTANTS } from '../../mutants/mutants.ts'
 import { PROMISES, type PromiseRow } from '../promises.ts'
 import type { PartReport } from './report.ts'
 
-/** What a full run of a part left behind: its report, and where it was run (scripts/lib/prove-results.mjs). */
+/** What a run of a part left behind: its report, and where it was run (scripts/lib/prove-results.mjs). */
 export interface PartResult extends PartReport {
+  /** Of the run: the small one for every change, or the large one. */
+  size: 'ci' | 'full'
   seconds: number
   machine: {
     date: string
@@ -33,7 +35,7 @@ machine around it is another one.
 \`\`\`sh
 npm test              # the tests
 npm run prove:ci      # every part in its small size: 15 minutes at most on two processors, for every change
-npm run prove         # every part in the size that is counted here: 90 minutes at most
+npm run prove         # every part in its large size: 90 minutes at most
 npm run mutants       # the seeded defects, each with the test that kills it
 npm run prove:ci -- --only power-cuts     # one part; each prints its seed and takes --seed
 \`\`\`
@@ -60,7 +62,7 @@ export function renderPage(data: VerificationData): string {
   return [
     HEAD,
     `## The promises\n\n${promises}`,
-    `## Counts of the last full run\n\n${renderRuns(data.parts)}`,
+    `## Counts of the last run\n\n${renderRuns(data.parts)}`,
     ANCHORS,
     `## Mutants\n\n${renderMutants(data.parts)}`,
   ].join('\n')
@@ -79,7 +81,7 @@ function renderPromise({ id, says, keptIn, tests }: PromiseRow, parts: readonly 
     says,
     '',
     `- kept in ${keptIn.map((file) => link(file)).join(', ')}`,
-    `- seen broken by the parts ${seeing.length === 0 ? '(no full run yet)' : seeing.join(', ')}`,
+    `- seen broken by the parts ${seeing.length === 0 ? '(no run yet)' : seeing.join(', ')}`,
     `- and by the tests`,
     ...Array.from(
       files,
@@ -91,7 +93,7 @@ function renderPromise({ id, says, keptIn, tests }: PromiseRow, parts: readonly 
 }
 
 function renderRuns(parts: readonly PartResult[]): string {
-  if (parts.length === 0) return 'No full run yet.\n'
+  if (parts.length === 0) return 'No run yet.\n'
   const rows = parts.map((result) => {
     const counts = result.counts.map(
       ({ label, value, of }) => `${label}: ${shown(value)}${of === undefined ? '' : ` of ${shown(of)}`}`,
@@ -99,10 +101,10 @@ function renderRuns(parts: readonly PartResult[]): string {
     const skipped = result.checks.filter((check) => check.skipped !== undefined)
     const checks = `${result.checks.length - skipped.length} checks passed`
     const left = skipped.map(({ name, skipped: reason }) => `skipped: ${name} (${reason})`)
-    const cells = [[checks, ...left, ...counts].join('<br>'), String(result.seconds), result.seed ?? '']
+    const cells = [[checks, ...left, ...counts].join('<br>'), result.size, String(result.seconds), result.seed ?? '']
     return `| ${link(partFile(result.part), result.part)}<br>${result.title} | ${cells.join(' | ')} |`
   })
-  return `| part | counts | seconds | seed |\n|---|---|---|---|\n${rows.join('\n')}\n\n${renderMachines(parts)}`
+  return `| part | counts | size | seconds | seed |\n|---|---|---|---|---|\n${rows.join('\n')}\n\n${renderMachines(parts)}`
 }
 
 function renderMachines(parts: readonly PartResult[]): string {
