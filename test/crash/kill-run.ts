@@ -15,6 +15,9 @@ export async function killAfter(life: number, run: KillRun, ledger: KillLedger):
   const stdio = ['ignore', 'inherit', 'inherit', 'pipe'] as const
   const child = spawn(process.execPath, [fileURLToPath(childUrl), JSON.stringify(run)], { stdio: [...stdio] })
   const closed = once(child, 'close')
+  // It would go on for ever.
+  const end = (): boolean => child.kill('SIGKILL')
+  process.once('exit', end)
   let lines = -1
   let rest = ''
   let failure: unknown
@@ -34,6 +37,7 @@ export async function killAfter(life: number, run: KillRun, ledger: KillLedger):
     if (lines >= life) child.kill('SIGKILL')
   })
   await closed
+  process.removeListener('exit', end)
   if (failure !== undefined) throw failure
   assert.is(exitOf(child), 'SIGKILL', 'the host did not end by itself')
 }

@@ -28,20 +28,14 @@ type Results = Pick<Producer, Exclude<ThreadCall['method'], 'connect'>> & {
   connect(handle: LogHandle): void
 }
 
-/** A thread with a producer whose calls block it. It serves many logs, one after the other: threads are slow to start. */
+/**
+ * A thread with a producer whose calls block it. Threads are slow to start: it does so with its first call, and serves
+ * many logs, one after the other.
+ */
 export class ProducerThread {
-  readonly #worker = new Worker(workerUrl)
+  #worker: Worker | undefined
   readonly #waiting = new Map<number, (reply: ThreadReply) => void>()
   #nextId = 1
-
-  constructor() {
-    this.#worker.unref()
-    this.#worker.on('message', (reply: ThreadReply) => {
-      this.#waiting.get(reply.id)?.(reply)
-      this.#waiting.delete(reply.id)
-      if (this.#waiting.size === 0) this.#worker.unref()
-    })
-  }
 
   /** Rejects with a `PlainError`. */
   call<Name extends ThreadCall['method']>(
@@ -49,17 +43,29 @@ export class ProducerThread {
     ...args: Parameters<Results[Name]>
   ): Promise<ReturnType<Results[Name]>> {
     const id = this.#nextId++
-    this.#worker.ref()
+    this.#worker ??= this.#start()
+    const worker = this.#worker
+    worker.ref()
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, ({ value, error }) => {
         if (error === undefined) resolve(value as ReturnType<Results[Name]>)
         else reject(error)
       })
-      this.#worker.postMessage({ id, method, args } satisfies ThreadCall)
+      worker.postMessage({ id, method, args } satisfies ThreadCall)
     })
   }
 
   async end(): Promise<void> {
-    await this.#worker.terminate()
+    await this.#worker?.terminate()
+  }
+
+  #start(): Worker {
+    const worker = new Worker(workerUrl)
+    worker.on('message', (reply: ThreadReply) => {
+      this.#waiting.get(reply.id)?.(reply)
+      this.#waiting.delete(reply.id)
+      if (this.#waiting.size === 0) worker.unref()
+    })
+    return worker
   }
 }

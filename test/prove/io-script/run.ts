@@ -48,6 +48,7 @@ export class ScriptRun {
   #nextId: number
   #nextBatch: number
   #firedBefore = 0
+  readonly #connected = new Set<ProducerThread>()
 
   constructor(setting: Setting) {
     this.setting = setting
@@ -75,7 +76,7 @@ export class ScriptRun {
 
   /** False when it failed as it may. */
   async open(): Promise<boolean> {
-    const { directory, syncMethod, stagingSlots, sealIdleMs, threads } = this.setting
+    const { directory, syncMethod, stagingSlots, sealIdleMs } = this.setting
     const options: OpenOptions = {
       segmentBytes: SEGMENT_BYTES,
       ringBytes: SEGMENT_BYTES,
@@ -98,7 +99,6 @@ export class ScriptRun {
     })
     log.on('worker-died', ({ name, cause }) => this.violate(`the ${name} died: ${cause?.stack}`))
     this.#host = log.connect()
-    await Promise.all(threads.map((thread) => thread.call('connect', log.handle)))
     return true
   }
 
@@ -182,7 +182,8 @@ export class ScriptRun {
 
   /** False when it failed as it may. */
   async close(): Promise<boolean> {
-    await Promise.all(this.setting.threads.map((thread) => thread.call('close')))
+    await Promise.all([...this.#connected].map((thread) => thread.call('close')))
+    this.#connected.clear()
     this.#host!.close()
     const log = this.log
     this.#log = undefined
@@ -214,8 +215,15 @@ export class ScriptRun {
     return shim.fired(SCRIPT_RULE) > 0 || (!isHarmless && this.#caseFired > 0)
   }
 
+  /** Connected with its first call. */
   #thread(via: Via): ProducerThread {
-    return this.setting.threads[via === 'left' ? 0 : 1]
+    const thread = this.setting.threads[via === 'left' ? 0 : 1]
+    if (!this.#connected.has(thread)) {
+      this.#connected.add(thread)
+      // Answered before what is called behind it.
+      void thread.call('connect', this.log.handle)
+    }
+    return thread
   }
 
   #submit(producer: Via, payloadBytes: number, batch = 0): number {

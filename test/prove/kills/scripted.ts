@@ -24,6 +24,8 @@ export interface KillPoint {
   configuration: Configuration
   call: Call
   isTried: boolean
+  /** It did not come again in many runs. */
+  isMissed: boolean
 }
 
 /** How: before the call, after it, or, of a write, after so many bytes. */
@@ -95,7 +97,9 @@ export class KillLane {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
       env: { ...process.env, ...this.#shim.environment(this.#base) },
     })
-    const timer = setTimeout(() => child.kill('SIGKILL'), HANG_MS)
+    const end = (): boolean => child.kill('SIGKILL')
+    const timer = setTimeout(end, HANG_MS)
+    process.once('exit', end)
     let rest = ''
     const pipe = child.stdio[EVENT_FD] as Readable
     pipe.setEncoding('utf8').on('data', (text: string) => {
@@ -105,6 +109,7 @@ export class KillLane {
     })
     await once(child, 'close')
     clearTimeout(timer)
+    process.removeListener('exit', end)
     return child.signalCode ?? child.exitCode
   }
 }
@@ -113,10 +118,11 @@ export class KillLane {
 export async function findKillPoints(
   lane: KillLane,
   configuration: Configuration,
+  scenarios: readonly Scenario[],
 ): Promise<{ points: KillPoint[]; wrong: string[] }> {
   const points: KillPoint[] = []
   const wrong: string[] = []
-  for (const scenario of SCENARIOS) {
+  for (const scenario of scenarios) {
     const result = await lane.run(scenario, configuration)
     wrong.push(...result.wrong)
     for (const { phase, op, role, count } of result.counts) {
@@ -125,7 +131,13 @@ export async function findKillPoints(
       const isRepeated = scenario !== SCENARIOS[0] && role === 'probe'
       if (isRepeated || (scenario.name === 'idle' && phase === phaseNumber(scenario, 'open'))) continue
       for (let nth = 1; nth <= count; nth++) {
-        points.push({ scenario, configuration, call: { phase, op, role, nth }, isTried: false })
+        points.push({
+          scenario,
+          configuration,
+          call: { phase, op, role, nth },
+          isTried: false,
+          isMissed: false,
+        })
       }
     }
   }
