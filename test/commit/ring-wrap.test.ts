@@ -27,6 +27,20 @@ for (const ringPosition of [2 ** 31 - 500, 2 ** 32 - 500]) {
     commitInEveryWay({ ...TINY, ringPosition }, 1))
 }
 
+for (const end of [2 ** 31, 2 ** 32]) {
+  test(`one frame takes records from both ends of the ring where its positions pass ${end}`, async () => {
+    const log = await openLog(temporaryDirectory(), { ...TINY, ringPosition: end - 5 })
+    const producer = log.connect()
+    // One granule each; the committer is rung when this turn has ended, and takes all of them.
+    const payloads = Array.from({ length: 10 }, (_, index) => String(index))
+    await Promise.all(payloads.map((payload) => producer.commit({ payload })))
+    assert.is(log.stats().frames, 1)
+    assert.equal([...contentOf(log).values()], payloads)
+    producer.close()
+    await log.close()
+  })
+}
+
 const ROUNDS = 30
 /** Of each round of a worker: two commits, a batch of three, a promise, an append. */
 const RECORDS_PER_ROUND = 7

@@ -53,6 +53,32 @@ test('promise commits of one turn share a sync', async () => {
   await log.close()
 })
 
+test('promises settle without any timer', async () => {
+  const log = await openLog(temporaryDirectory(), { ringBytes: 4096, sealIdleMs: 0 })
+  const { setInterval: original } = globalThis
+  const alive = original(() => {}, 1000)
+  const timers = [] as unknown as NodeJS.Timeout
+  // Those that the producer makes from now on never come due.
+  globalThis.setInterval = (() => Object.assign(timers, { ref: () => {}, unref: () => {} })) as never
+  try {
+    const producer = log.connect()
+    for (let round = 0; round < 20; round++) {
+      const payload = 'x'.repeat(100 * round)
+      // More than the ring holds: some have to wait for space.
+      await Promise.all(Array.from({ length: 10 }, () => producer.commit({ payload })))
+      await producer.commitBatch([{ payload: 'a' }, { payload: 'b' }])
+      producer.append({ payload: 'c' })
+      await producer.flush()
+    }
+    assert.is(log.stats().recheckRescues, 0)
+    producer.close()
+  } finally {
+    globalThis.setInterval = original
+    clearInterval(alive)
+  }
+  await log.close()
+})
+
 test('a log that was closed goes on with the next LSN when it is opened again', async () => {
   const directory = temporaryDirectory()
   for (let round = 0; round < 3; round++) {

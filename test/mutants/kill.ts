@@ -46,7 +46,7 @@ async function surviveExploration(
 }
 
 function isEnd(problem: string): boolean {
-  return problem.startsWith('did not end within') || problem.startsWith('exit code')
+  return /^(did not end within|exit code|was ended by)/.test(problem)
 }
 
 /** Runs one test file, with the project's own runner, upon a copy of the source in which the mutant is made. */

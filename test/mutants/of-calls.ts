@@ -2,6 +2,7 @@ import type { Mutant } from './mutant.ts'
 
 const ASYNC = 'src/host/async-commits.ts'
 const FAILURE = 'test/commit/failure.test.ts'
+const GROUP_COMMIT = 'test/host/group-commit.test.ts'
 
 /** Changes of what a caller is told, and when. */
 export const MUTANTS_OF_CALLS: readonly Mutant[] = [
@@ -60,5 +61,17 @@ export const MUTANTS_OF_CALLS: readonly Mutant[] = [
       },
     ],
     killedBy: { file: FAILURE, test: 'a verdict is final' },
+  },
+  {
+    name: 'the committer is not rung for promises: only a timer leads for them',
+    promise: 'P10',
+    edits: [
+      {
+        file: ASYNC,
+        find: '    this.pushQueued()\n    this.context.control.ringCommitter()\n',
+        replace: '    this.pushQueued()\n',
+      },
+    ],
+    killedBy: { file: GROUP_COMMIT, test: 'promises settle without any timer', endsFile: true },
   },
 ]

@@ -172,4 +172,19 @@ export const MUTANTS_OF_FILES: readonly Mutant[] = [
     ],
     killedBy: { file: 'test/recovery/log-walk.test.ts', test: 'a frame that does not continue the chain' },
   },
+  {
+    name: 'records that are right each for itself make a right body',
+    promise: 'P11',
+    edits: [
+      {
+        file: 'src/format/record.ts',
+        find: "  if (checksum(recordChecksums) !== header.bodyChecksum) return 'the body has a wrong checksum'\n",
+        replace: '',
+      },
+    ],
+    killedBy: {
+      file: 'test/format/record.test.ts',
+      test: 'records that are right in themselves but not together',
+    },
+  },
 ]

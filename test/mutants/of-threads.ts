@@ -1,6 +1,7 @@
 import type { Mutant } from './mutant.ts'
 
 const WATCH = 'src/commit/watch.ts'
+const WRITER = 'src/commit/segment-writer.ts'
 const DEATHS = 'test/commit/deaths.test.ts'
 
 /** Changes of what threads find out about each other, and of what they take over. */
@@ -74,5 +75,55 @@ export const MUTANTS_OF_THREADS: readonly Mutant[] = [
       },
     ],
     killedBy: { file: 'test/commit/room.test.ts', test: 'no frame is written to the next segment' },
+  },
+  {
+    name: 'threads write through the one fd that the first of them opened',
+    promise: 'P7',
+    edits: [
+      {
+        file: WRITER,
+        find: "import { join } from 'node:path'\n",
+        replace: "import { readFileSync, writeFileSync } from 'node:fs'\nimport { join } from 'node:path'\n",
+      },
+      {
+        file: WRITER,
+        find: 'this.fd = this.fs.open(join(this.directory, segmentName(segment)), this.flags, FILE_MODE)',
+        replace: `const note = this.directory + '.fd' + segment
+      try {
+        this.fd = Number(readFileSync(note, 'latin1'))
+      } catch {
+        this.fd = this.fs.open(join(this.directory, segmentName(segment)), this.flags, FILE_MODE)
+        writeFileSync(note, String(this.fd))
+      }`,
+      },
+    ],
+    killedBy: { file: DEATHS, test: 'another writes its frame again, and it is there once', endsFile: true },
+  },
+  {
+    name: 'positions are compared as numbers, which they are not beyond 2^31',
+    promise: 'P2',
+    edits: [
+      {
+        file: 'src/commit/prefix.ts',
+        find: '((position - lapEnd) | 0) >= 0',
+        replace: 'position >= lapEnd',
+      },
+    ],
+    killedBy: {
+      file: 'test/commit/ring-wrap.test.ts',
+      test: 'one frame takes records from both ends of the ring',
+    },
+  },
+  {
+    name: 'a frame begins in the last block of a larger one before it',
+    promise: 'P4',
+    edits: [
+      {
+        file: 'src/commit/leader.ts',
+        find: 'this.chain.endOffset = this.chain.offset + slots.frameBytes(frame)',
+        replace: 'this.chain.endOffset = this.chain.offset + Math.max(4096, slots.frameBytes(frame) - 4096)',
+      },
+    ],
+    killedBy: { file: 'test/regression/defect-e.test.ts', test: 'every batch is readable' },
   },
 ]
