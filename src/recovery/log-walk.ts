@@ -152,11 +152,8 @@ export class LogWalk {
   #passInvalid(invalid: InvalidPlace): boolean {
     const { header, endOffset } = this.#source.live[this.segmentIndex]
     if (endOffset !== Number.POSITIVE_INFINITY || invalid.offset < ownFramesOffset(header)) {
-      throw this.#damage(
-        invalid,
-        this.chain.nextLsn,
-        'the header of a segment proves that a frame stands there',
-      )
+      const proof = 'the header of a segment proves that a frame stands there'
+      throw this.#damage(invalid, this.#expectedLsn(invalid), proof)
     }
     if (invalid.header !== undefined) this.#demand(this.chain.contradiction(invalid.header), invalid.offset)
     else if (this.#enterNext(invalid)) return true
@@ -192,8 +189,7 @@ export class LogWalk {
   #judgeTail(invalid: InvalidPlace): void {
     const { live } = this.#source
     const expectedSequence = this.chain.nextFrameSequence
-    // Where the walk has just begun, an intact header knows the LSN better than the chain does.
-    const expectedLsn = invalid.header?.firstLsn ?? this.chain.nextLsn
+    const expectedLsn = this.#expectedLsn(invalid)
     const end = this.#endAt(invalid.offset, invalid.detail)
     end.torn = invalid.begun
     let follower: DecodedFrameHeader | undefined
@@ -218,6 +214,12 @@ export class LogWalk {
       if (!isLater) end.tornBytes = later.endOffset - invalid.offset
     }
     this.#finish(end)
+  }
+
+  /** Where the walk has just begun, an intact header knows the LSN better than the chain does. */
+  #expectedLsn({ header }: InvalidPlace): number {
+    const isNext = header !== undefined && this.chain.contradiction(header) === undefined
+    return isNext ? header.firstLsn : this.chain.nextLsn
   }
 
   #demand(broken: string | undefined, offset: number): void {

@@ -7,7 +7,7 @@ import { decodeSegmentHeader, type SegmentHeader } from '../../src/format/segmen
 import { segmentName } from '../../src/format/segment-name.ts'
 import { LogWalk, type WalkEnd, type WalkSource } from '../../src/recovery/log-walk.ts'
 import { ScanBuffer } from '../../src/recovery/scan.ts'
-import { HandmadeLog } from '../support/handmade-log.ts'
+import { HandmadeLog, handHeader } from '../support/handmade-log.ts'
 import { MemoryFileSystem } from '../support/memory-file-system.ts'
 
 interface Walked {
@@ -99,6 +99,18 @@ test('a log without frames ends in its first segment', () => {
 
 test('frames are read across segments', () => {
   assertEnds(walk(twoSegments()), 6, false, { index: 1, offset: 4 * 4096 })
+})
+
+test('where the log begins with a damaged record, its frame tells the LSNs that are lost', () => {
+  const log = twoSegments()
+  const { last } = log
+  log.put('failed').cutSegment({ segment: 2, last, gapLast: 7 }).put('8')
+  log.files.delete(segmentName(1))
+  // Made ahead of need, its header knows no better.
+  const header = handHeader({ segmentSequence: 2, segmentBytes: 1 << 16, nextLsn: 2, nextFrameSequence: 2 })
+  log.file(2).set(header)
+  flip(log, 2, 4096 + 152)
+  assertDamaged(walk(log), { segment: 2, offset: 4096, lsns: [4, 4] })
 })
 
 test('a segment that was made ahead proves nothing and moves nothing', () => {
