@@ -12,9 +12,10 @@ import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
 import { findAllCalls, orderCases, type SweepCase } from './fault-sweep/cases.ts'
 import { mustBeTold } from './fault-sweep/faults.ts'
 import { type Configuration, describeCall, SweepProcess } from './fault-sweep/process.ts'
+import { compareWithStrace, whyNoStrace } from './fault-sweep/strace.ts'
 import { phaseName } from './io-script/scenarios.ts'
 import { makeTemplates } from './io-script/templates.ts'
-import { type Count, finish, type PartReport } from './support/report.ts'
+import { type Check, type Count, finish, type PartReport } from './support/report.ts'
 
 const CI_CONFIGURATIONS: readonly Configuration[] = [
   { syncMethod: 'fdatasync', stagingSlots: 1 },
@@ -59,6 +60,7 @@ const TITLE =
 const EVERY = 'every call of the scripted run has failed, by EIO, ENOSPC, EFBIG, a short write, 0 or a delay'
 const HOLDS =
   'acknowledged ⊆ recovered ⊆ submitted, batches whole, no hang, typed errors, nothing after the poison'
+const COMPARED = 'the calls that are covered are all that the kernel sees (strace)'
 
 const tally = {
   cases: 0,
@@ -76,7 +78,7 @@ async function main(): Promise<void> {
   if (reason !== undefined) {
     report(
       [],
-      [EVERY, HOLDS].map((name) => ({ name, passed: false, skipped: reason })),
+      [EVERY, HOLDS, COMPARED].map((name) => ({ name, passed: false, skipped: reason })),
     )
     return
   }
@@ -93,11 +95,21 @@ async function main(): Promise<void> {
   for (let index = 0; index < PROCESSES; index++) {
     processes.push(new SweepProcess(base, `process-${index}`, templates))
   }
-  await sweep(processes)
+  const compared = compare(base)
+  await sweep(processes, compared)
   for (const one of processes) one.end()
 }
 
-async function sweep(processes: readonly SweepProcess[]): Promise<void> {
+/** The kernel's own word on what was called. */
+function compare(base: string): Check {
+  const reason = whyNoStrace()
+  if (reason !== undefined) return { name: COMPARED, passed: false, skipped: reason }
+  const different = compareWithStrace(base)
+  for (const text of different) console.log(`FAILED ${text}`)
+  return { name: COMPARED, passed: different.length === 0 }
+}
+
+async function sweep(processes: readonly SweepProcess[], compared: Check): Promise<void> {
   const configurations = options.full ? ALL_CONFIGURATIONS : CI_CONFIGURATIONS
   const shares = await Promise.all(
     processes.map((one, at) =>
@@ -139,6 +151,7 @@ async function sweep(processes: readonly SweepProcess[]): Promise<void> {
   report(counts, [
     { name: EVERY, passed: isEvery || options.only !== undefined },
     { name: HOLDS, passed: tally.failures === 0 },
+    compared,
   ])
 }
 

@@ -6,11 +6,11 @@ import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type Action, type Call, IoShim, type Op } from '../../support/io-shim/shim.ts'
 import { Ledger, type ScriptEvent } from '../io-script/events.ts'
+import { EVENT_FD, type ScriptedOrder } from '../io-script/order.ts'
 import { CASE_RULE } from '../io-script/run.ts'
 import { phaseNumber, SCENARIOS, type Scenario } from '../io-script/scenarios.ts'
+import childUrl from '../io-script/scripted.child.ts?url'
 import type { Template } from '../io-script/templates.ts'
-import { EVENT_FD, type ScriptedOrder } from './order.ts'
-import childUrl from './scripted.child.ts?url'
 import { liveOn } from './second-life.ts'
 
 export interface Configuration {

@@ -3,9 +3,9 @@
 
 import { writeSync } from 'node:fs'
 import { IoShim } from '../../support/io-shim/shim.ts'
-import { ProducerThread } from '../io-script/producer-thread.ts'
-import { runScenario, SCENARIOS } from '../io-script/scenarios.ts'
 import { EVENT_FD, type ScriptedOrder } from './order.ts'
+import { ProducerThread } from './producer-thread.ts'
+import { runScenario, SCENARIOS } from './scenarios.ts'
 
 const { scenario: name, ...order } = JSON.parse(process.argv[2]) as ScriptedOrder
 const scenario = SCENARIOS.find((one) => one.name === name)!
