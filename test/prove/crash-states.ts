@@ -7,14 +7,17 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
 import { createRandom } from '../support/random.ts'
-import { Crew } from './crash-states/crew.ts'
 import { type CrashFailure, Explorer, emptyTally, type Tally } from './crash-states/explore.ts'
+import type { ExploreAnswer, ExploreTask } from './crash-states/explore.worker.ts'
+import exploreUrl from './crash-states/explore.worker.ts?url'
 import type { RecordedRun } from './crash-states/recorded-run.ts'
-import { makeThreadCheap } from './crash-states/recovery-check.ts'
 import type { LeftOut } from './crash-states/replay.ts'
 import { recordRound } from './crash-states/runs.ts'
+import { Crew } from './support/crew.ts'
 import { type Check, finish } from './support/report.ts'
+import { makeThreadCheap } from './support/shared-buffers.ts'
 
 const { values } = parseArgs({
   options: {
@@ -61,7 +64,7 @@ async function explore(): Promise<void> {
   const found: Found[] = []
   const missed: string[] = []
   let runCount = 0
-  const crew = new Crew(THREADS)
+  const crew = new Crew<ExploreTask, ExploreAnswer>(THREADS, () => new Worker(exploreUrl))
   const random = createRandom(seed)
   const progress = setInterval(() => {
     const elapsed = (Date.now() - startedMs) / 1000

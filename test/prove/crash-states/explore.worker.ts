@@ -1,9 +1,9 @@
 // Explores one recorded run after the other.
 
 import { type MessagePort, parentPort } from 'node:worker_threads'
+import { makeThreadCheap } from '../support/shared-buffers.ts'
 import { type CrashFailure, type ExploreOptions, Explorer, type Tally } from './explore.ts'
 import type { RecordedRun } from './recorded-run.ts'
-import { makeThreadCheap } from './recovery-check.ts'
 
 export interface ExploreTask {
   run: RecordedRun

@@ -2,6 +2,7 @@ import { type LogRecord, readRecords } from '../../../src/read/reader.ts'
 import { type RecoverOptions, type RecoveryResult, recover } from '../../../src/recovery/recover.ts'
 import { createRandom } from '../../support/random.ts'
 import type { SimulatedDisk } from '../../support/simulated-disk.ts'
+import { sharedBuffer } from '../support/shared-buffers.ts'
 import { BrokenPromise, type Knowledge } from './knowledge.ts'
 import type { RecordedRun } from './recorded-run.ts'
 import { LOG_DIRECTORY } from './replay.ts'
@@ -46,21 +47,6 @@ export function expectSame(
 
 function describe(records: readonly LogRecord[]): string {
   return records.map(({ lsn, payload }) => `${lsn}:${idOf(payload)}`).join()
-}
-
-// One recovery is over before the next begins: they share their buffers, since many thousands are run each second.
-const buffers = new Map<number, Buffer>()
-
-function sharedBuffer(bytes: number): Buffer {
-  const buffer = buffers.get(bytes) ?? Buffer.from(new ArrayBuffer(bytes))
-  buffers.set(bytes, buffer)
-  return buffer
-}
-
-/** The reader allocates by itself: in this thread, from the same few buffers. Errors need no stack in their thousands. */
-export function makeThreadCheap(): void {
-  Buffer.allocUnsafeSlow = sharedBuffer as typeof Buffer.allocUnsafeSlow
-  Error.stackTraceLimit = 0
 }
 
 /** Recovers the log of a run from disks that a crash left. */

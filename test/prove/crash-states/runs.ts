@@ -121,7 +121,7 @@ function crashOf(run: RecordedRun, random: Random): { start: RunStart; step: Cra
 }
 
 /** Undefined when there is no directory. */
-function filesOf(disk: SimulatedDisk): Map<string, Uint8Array> | undefined {
+export function filesOf(disk: SimulatedDisk): Map<string, Uint8Array> | undefined {
   if (!disk.list('/').includes('log')) return undefined
   const files = new Map<string, Uint8Array>()
   for (const name of disk.list(LOG_DIRECTORY)) {

@@ -1,32 +1,29 @@
-import { Worker } from 'node:worker_threads'
-import type { ExploreAnswer, ExploreTask } from './explore.worker.ts'
-import exploreUrl from './explore.worker.ts?url'
+import type { Worker } from 'node:worker_threads'
 
-/** Runs that were noted and not explored yet. */
+/** Tasks that may wait to be begun. */
 const MAX_WAITING = 2
 
-/** Some threads that explore. */
-export class Crew {
+/** Some threads that each do one task after the other: a message with the task, one with the answer. */
+export class Crew<Task, Answer> {
   readonly #idle: Worker[] = []
-  readonly #all: Worker[]
-  #waiting: { task: ExploreTask; done: (answer: ExploreAnswer) => void }[] = []
+  readonly #all: Worker[] = []
+  #waiting: { task: Task; done: (answer: Answer) => void }[] = []
   #running = 0
-  #failed: unknown
-  #changed: (() => void)[] = []
+  #failure: unknown
+  #onChange: (() => void)[] = []
 
-  constructor(count: number) {
-    this.#all = Array.from({ length: count }, () => new Worker(exploreUrl))
-    this.#idle.push(...this.#all)
-    for (const worker of this.#all) {
-      worker.on('error', (error) => {
-        this.#failed = error
-        this.#tell()
-      })
+  /** @param start starts the n-th thread */
+  constructor(count: number, start: (index: number) => Worker) {
+    for (let index = 0; index < count; index++) {
+      const worker = start(index)
+      this.#all.push(worker)
+      this.#idle.push(worker)
+      worker.on('error', (error) => this.fail(error))
     }
   }
 
   /** Resolves when not too many tasks wait. */
-  async take(task: ExploreTask, done: (answer: ExploreAnswer) => void): Promise<void> {
+  async take(task: Task, done: (answer: Answer) => void): Promise<void> {
     this.#waiting.push({ task, done })
     this.#start()
     while (this.#waiting.length >= MAX_WAITING) await this.#change()
@@ -34,6 +31,16 @@ export class Crew {
 
   async whenIdle(): Promise<void> {
     while (this.#waiting.length + this.#running > 0) await this.#change()
+  }
+
+  get runningCount(): number {
+    return this.#running
+  }
+
+  /** Whoever waits gets this error. */
+  fail(error: unknown): void {
+    this.#failure ??= error
+    this.#tell()
   }
 
   async end(): Promise<void> {
@@ -45,7 +52,7 @@ export class Crew {
       const worker = this.#idle.pop() as Worker
       const { task, done } = this.#waiting.shift()!
       this.#running++
-      worker.once('message', (answer: ExploreAnswer) => {
+      worker.once('message', (answer: Answer) => {
         this.#running--
         this.#idle.push(worker)
         done(answer)
@@ -57,11 +64,11 @@ export class Crew {
   }
 
   async #change(): Promise<void> {
-    await new Promise<void>((resolve) => this.#changed.push(resolve))
-    if (this.#failed !== undefined) throw this.#failed
+    if (this.#failure === undefined) await new Promise<void>((resolve) => this.#onChange.push(resolve))
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   #tell(): void {
-    for (const resolve of this.#changed.splice(0)) resolve()
+    for (const resolve of this.#onChange.splice(0)) resolve()
   }
 }
