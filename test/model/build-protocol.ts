@@ -19,8 +19,14 @@ export interface BuiltProtocol {
 
 const projectDir = process.cwd()
 
-/** Builds the production protocol for the explorer. @param traced every operation tells what it does, for replays */
-export async function buildProtocol(changes: readonly Change[] = [], traced = false): Promise<BuiltProtocol> {
+/** `traced`: every operation tells what it does, for replays. `watched`: which word it uses, for sites.ts. */
+export type BuildKind = 'fast' | 'traced' | 'watched'
+
+/** Builds the production protocol for the explorer. All kinds have the same sites. */
+export async function buildProtocol(
+  changes: readonly Change[] = [],
+  kind: BuildKind = 'fast',
+): Promise<BuiltProtocol> {
   const result = await esbuild.build({
     absWorkingDir: projectDir,
     entryPoints: ['test/model/protocol-entry.ts'],
@@ -30,13 +36,12 @@ export async function buildProtocol(changes: readonly Change[] = [], traced = fa
     format: 'cjs',
     write: false,
     logLevel: 'silent',
-    define: { TRACED: String(traced) },
+    define: { TRACED: String(kind === 'traced'), WATCHED: String(kind === 'watched') },
     minifySyntax: true,
     plugins: [modelPlugin(changes)],
   })
   const source = result.outputFiles[0].text
-  const operations = sectionOf(source, 'test/model/atomics.ts')
-  return transform(source, (offset) => offset >= operations.from && offset < operations.to)
+  return transform(source, sectionOf(source, 'test/model/atomics.ts'), kind === 'watched')
 }
 
 /** A build that was evaluated, and the machine that its threads run on. */

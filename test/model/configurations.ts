@@ -1,5 +1,5 @@
+import type { Configuration, ThreadPlan } from './configuration.ts'
 import type { Task } from './protocol-entry.ts'
-import type { Configuration, ThreadPlan } from './world.ts'
 
 /** A configuration, and how it is explored. */
 export interface Exploration extends Configuration {
@@ -7,6 +7,8 @@ export interface Exploration extends Configuration {
   bound: number
   /** Random schedules in place of all; `bound` is then the number of priority changes. */
   isRandom: boolean
+  /** One of those whose schedules are to be seen in full, whenever there is time for anything. */
+  isCore: boolean
 }
 
 const BASE: Omit<Exploration, 'name' | 'threads'> = {
@@ -15,12 +17,13 @@ const BASE: Omit<Exploration, 'name' | 'threads'> = {
   method: 'fdatasync',
   firstLsn: 1,
   ringPosition: 0,
-  segmentFrames: 60,
+  segmentFrames: 8,
   payloadBytes: 8,
   limits: { deaths: 0, faults: 0, timeOuts: 0 },
   seals: false,
   bound: 2,
   isRandom: false,
+  isCore: false,
 }
 
 /** Near the wrap of the sequence's sign, and of the position: see docs/protocol.md, "Counters that wrap". */
@@ -58,8 +61,9 @@ function committer(): ThreadPlan {
   return { tasks: [{ kind: 'serve' }], isDaemon: true, isMortal: true }
 }
 
-function resuming(): ThreadPlan {
-  return { tasks: [{ kind: 'resume' }], isDaemon: true }
+/** Resumes the log whenever it has failed, so often. */
+function resuming(times = 1): ThreadPlan {
+  return { tasks: Array.from({ length: times }, () => ({ kind: 'resume' as const })), isDaemon: true }
 }
 
 function closing(): ThreadPlan {
@@ -79,11 +83,15 @@ function explorationsWith(slots: number): Exploration[] {
   const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
     make(`${name}, D=${slots}`, threads, { slots, ...changes })
   return [
-    named('2 threads x 1 commit', repeat(2, 1)),
+    // In each of these the ring wraps.
+    named('2 threads x 1 commit', repeat(2, 1), { isCore: true, ...tiny, ringPosition: 3 }),
+    named('2 threads x 2 commits', repeat(2, 2), { isCore: true, ...NEAR_SIGN }),
+    named('3 threads x 1 commit', repeat(3, 1), { isCore: true, method: 'dsync', ...NEAR_WRAP }),
+    named('3 threads x 2 commits', repeat(3, 2), { isCore: true, method: 'dsync', ...FAR, ...tiny }),
+    named('2 threads x 1 commit, 3 preemptions', repeat(2, 1), { bound: 3, ...tiny, ringPosition: 3 }),
+    named('2 threads x 2 commits, 3 preemptions', repeat(2, 2), { bound: 3, ...NEAR_SIGN }),
+    named('3 threads x 1 commit, 3 preemptions', repeat(3, 1), { bound: 3, method: 'dsync', ...NEAR_WRAP }),
     named('2 threads x 1 commit, O_DSYNC', repeat(2, 1), { method: 'dsync', ...NEAR_WRAP }),
-    named('2 threads x 2 commits', repeat(2, 2), NEAR_SIGN),
-    named('3 threads x 1 commit', repeat(3, 1), { method: 'dsync', ...NEAR_WRAP }),
-    named('3 threads x 2 commits', repeat(3, 2), { method: 'dsync', ...FAR, ...tiny }),
     named('2 threads, full ring', repeat(2, 2), {
       ...tiny,
       ringGranules: 2,
@@ -159,7 +167,7 @@ function explorationsWith(slots: number): Exploration[] {
       bound: 1,
       method: 'dsync',
     }),
-    named('2 failures, resume', [...repeat(2, 2), resuming()], {
+    named('2 failures, resume', [...repeat(2, 2), resuming(2)], {
       limits: { ...NO_FAILURE, faults: 2 },
       bound: 1,
     }),
@@ -180,9 +188,11 @@ function explorationsWith(slots: number): Exploration[] {
 /** Explored at random: too many schedules to see them all. */
 function randomWith(slots: number): Exploration[] {
   const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
-    make(`random: ${name}, D=${slots}`, threads, { slots, isRandom: true, bound: 4, ...changes })
+    make(`random: ${name}, D=${slots}`, threads, { slots, isRandom: true, bound: 8, ...changes })
   const everything = { deaths: 1, faults: 1, timeOuts: 1 }
   return [
+    named('3 threads x 1 commit', repeat(3, 1), { method: 'dsync', ...NEAR_WRAP }),
+    named('4 threads x 1 commit', repeat(4, 1), { ...NEAR_SIGN, ringGranules: 4 }),
     named('4 threads x 2 commits', repeat(4, 2), { ...NEAR_WRAP, ringGranules: 4 }),
     named(
       '4 threads, batches, committer',
@@ -191,14 +201,14 @@ function randomWith(slots: number): Exploration[] {
         ringGranules: 4,
       },
     ),
-    named('3 threads, full ring', repeat(3, 2), { ringGranules: 4, payloadBytes: 40, bound: 3 }),
+    named('3 threads, full ring', repeat(3, 2), { ringGranules: 4, payloadBytes: 40 }),
     named('deaths', [committing(2), batching(), appending(true), committing(1), committer()], {
       ringGranules: 4,
       limits: { ...NO_FAILURE, deaths: 2, timeOuts: 1 },
     }),
     named(
       'failures and resume',
-      [committing(2), batching(), appending(true), committing(1), resuming(), committer()],
+      [committing(2), batching(), appending(true), committing(1), resuming(2), committer()],
       {
         ...NEAR_WRAP,
         limits: { ...NO_FAILURE, faults: 2, timeOuts: 1 },

@@ -1,18 +1,13 @@
-// One of the processes of explore.ts: takes work from its parent until there is none.
+// One of the processes of shards.ts: takes jobs from its parent until there are none.
 
-import { buildProtocol, loadProtocol } from './build-protocol.ts'
 import { EXPLORATIONS } from './configurations.ts'
-import { type ExploreOptions, explore } from './explorer.ts'
+import { buildExplored, explore } from './explorer.ts'
+import type { ShardJob } from './shards.ts'
 
-/** What the parent sends. */
-export interface ShardWork {
-  name: string
-  options: ExploreOptions
-}
-
-const loaded = loadProtocol(await buildProtocol())
-process.on('message', ({ name, options }: ShardWork) => {
+const build = await buildExplored()
+process.on('message', ({ name, options }: ShardJob) => {
   const exploration = EXPLORATIONS.find((each) => each.name === name)!
-  process.send!(explore(exploration, loaded, options))
+  process.send!(explore(exploration, build, options))
 })
+process.on('disconnect', () => process.exit())
 process.send!('ready')

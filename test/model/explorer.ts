@@ -1,142 +1,115 @@
 import type { Change } from '../support/mutate.ts'
 import { buildProtocol, type LoadedProtocol, loadProtocol } from './build-protocol.ts'
-import { DepthFirst, PriorityRandom, Replay, readSchedule, writeSchedule } from './choosers.ts'
 import type { Exploration } from './configurations.ts'
-import type { Violation } from './machine.ts'
+import { DepthFirst } from './depth-first.ts'
+import { SiteLearner } from './learn-sites.ts'
+import { PriorityRandom } from './priority-random.ts'
+import { Replay } from './replay.ts'
+import { readSchedule, type Violation } from './scheduling.ts'
+import { SiteTable } from './sites.ts'
+import { type Budget, DifferentSchedules, type Explored, Tally } from './tally.ts'
 import { World } from './world.ts'
 
-/** What was seen of one configuration. */
-export interface Explored {
-  name: string
-  schedules: number
-  steps: number
-  /** Every schedule within the bounds was run. Never true of random ones. */
-  isExhausted: boolean
-  seconds: number
-  failure: Failure | undefined
+/** The explored build in the two kinds that exploring needs. */
+export interface ExploredBuild {
+  fast: LoadedProtocol
+  /** Without it nothing is learned before: threads are switched before every operation. */
+  watched: LoadedProtocol | undefined
+  /** The newest, with what it was made from. */
+  learner: { of: string; learner: SiteLearner } | undefined
 }
 
-/** A schedule that broke something, as short as it could be made. */
-export interface Failure {
-  name: string
-  promise: string
-  message: string
-  schedule: string
+/** @param changes to the production code */
+export async function buildExplored(
+  changes: readonly Change[] = [],
+  isTaught = true,
+): Promise<ExploredBuild> {
+  const fast = loadProtocol(await buildProtocol(changes, 'fast'))
+  const watched = isTaught ? loadProtocol(await buildProtocol(changes, 'watched')) : undefined
+  return { fast, watched, learner: undefined }
 }
 
 /** Which part of the schedules, and when to stop. */
-export interface ExploreOptions {
-  budgetMs: number
-  maxSchedules?: number
+export interface ExploreOptions extends Budget {
   shard?: number
   shards?: number
   /** Of random schedules. */
   seed?: number
+  /** Schedules that an earlier exploration of this configuration asked for. */
+  lessons?: number[][]
 }
+
+/** Every so many schedules one is looked at again, whether it fits what was learned: more often in the beginning. */
+const CONFIRM_EVERY = 512
+const CONFIRM_EARLY = 32
+const EARLY_SCHEDULES = 16384
 
 /** Runs a configuration under all its schedules, or under random ones, until the budget is spent or one fails. */
-export function explore(exploration: Exploration, loaded: LoadedProtocol, options: ExploreOptions): Explored {
+export function explore(exploration: Exploration, build: ExploredBuild, options: ExploreOptions): Explored {
+  if (options.budgetMs <= 0) return new Tally(exploration, build.fast, options).finish()
   return exploration.isRandom
-    ? exploreAtRandom(exploration, loaded, options)
-    : exploreAll(exploration, loaded, options)
+    ? exploreAtRandom(exploration, build, options)
+    : exploreAll(exploration, build, options)
 }
 
-function exploreAll(exploration: Exploration, loaded: LoadedProtocol, options: ExploreOptions): Explored {
-  const chooser = new DepthFirst(exploration.bound, options.shard, options.shards)
-  const world = new World(exploration, loaded, chooser)
-  const tally = new Tally(exploration, loaded, options)
+function exploreAll(exploration: Exploration, build: ExploredBuild, options: ExploreOptions): Explored {
+  const { shard = 0, shards = 1 } = options
+  const learner = learnerFor(exploration, build, options)
+  const sites = learner?.table ?? new SiteTable(build.fast.sites.length)
+  const chooser = new DepthFirst(exploration.bound, sites, shard, shards)
+  const world = new World(exploration, build.fast, chooser)
+  const tally = new Tally(exploration, build.fast, options)
+  const { seen } = tally
+  if (learner?.broken !== undefined) {
+    tally.fail(learner.broken.violation, learner.broken.schedule)
+    return tally.finish(world)
+  }
   for (;;) {
-    chooser.beginRun()
     const violation = world.run()
-    if (chooser.isOwnRun && tally.count(world, violation)) return tally.finish(false)
-    if (!chooser.nextRun()) return tally.finish(true)
+    const goesOn = !chooser.isOwnRun || tally.count(world, violation)
+    const every = seen.schedules < EARLY_SCHEDULES ? CONFIRM_EARLY : CONFIRM_EVERY
+    if (learner !== undefined && seen.schedules % every === 0) {
+      const schedule = [...world.machine.schedule]
+      if (!learner.confirms(schedule)) seen.lesson = schedule
+    }
+    if (!goesOn || seen.lesson !== undefined) return tally.finish(world)
+    if (!chooser.nextRun()) {
+      seen.isExhausted = true
+      return tally.finish(world)
+    }
   }
 }
 
-function exploreAtRandom(
+/** The parts of one configuration share what was learned. */
+function learnerFor(
   exploration: Exploration,
-  loaded: LoadedProtocol,
-  options: ExploreOptions,
-): Explored {
-  const chooser = new PriorityRandom(exploration.bound)
-  const world = new World(exploration, loaded, chooser)
-  const tally = new Tally(exploration, loaded, options)
-  const seed = (options.seed ?? 1) + (options.shard ?? 0)
+  build: ExploredBuild,
+  { lessons = [] }: ExploreOptions,
+): SiteLearner | undefined {
+  if (build.watched === undefined) return undefined
+  const of = JSON.stringify([exploration.name, lessons])
+  if (build.learner?.of !== of)
+    build.learner = { of, learner: new SiteLearner(exploration, build.watched, lessons) }
+  return build.learner.learner
+}
+
+function exploreAtRandom(exploration: Exploration, build: ExploredBuild, options: ExploreOptions): Explored {
+  const { shard = 0, shards = 1, seed = 1 } = options
+  const learner = learnerFor(exploration, build, options)
+  const chooser = new PriorityRandom(exploration.bound, learner?.table)
+  const world = new World(exploration, build.fast, chooser)
+  const tally = new Tally(exploration, build.fast, options)
+  if (learner?.broken !== undefined) {
+    tally.fail(learner.broken.violation, learner.broken.schedule)
+    return tally.finish(world)
+  }
+  const different = new DifferentSchedules()
   for (let run = 0; ; run++) {
-    chooser.beginRun(seed + run * (options.shards ?? 1), world.machine.threadCount)
+    chooser.seed = seed + shard + run * shards
     const violation = world.run()
-    chooser.endRun(world.machine)
-    if (tally.count(world, violation)) return tally.finish(false)
+    chooser.learn(world.machine)
+    if (!tally.count(world, violation, different.isNew(world.machine.schedule))) return tally.finish(world)
   }
-}
-
-/** Counts runs, and says when to stop. */
-class Tally {
-  private readonly exploration: Exploration
-  private readonly loaded: LoadedProtocol
-  private readonly options: ExploreOptions
-  private readonly startedAt: number
-  private schedules: number
-  private steps: number
-  private failure: Failure | undefined
-
-  constructor(exploration: Exploration, loaded: LoadedProtocol, options: ExploreOptions) {
-    this.exploration = exploration
-    this.loaded = loaded
-    this.options = options
-    this.startedAt = performance.now()
-    this.schedules = 0
-    this.steps = 0
-    this.failure = undefined
-  }
-
-  /** True when it is enough. */
-  count(world: World, violation: Violation | undefined): boolean {
-    this.schedules++
-    this.steps += world.machine.steps
-    if (violation !== undefined) {
-      this.failure = shorten(this.exploration, this.loaded, violation, world.machine.schedule)
-      return true
-    }
-    if (this.schedules >= (this.options.maxSchedules ?? Number.POSITIVE_INFINITY)) return true
-    return (this.schedules & 63) === 0 && performance.now() - this.startedAt >= this.options.budgetMs
-  }
-
-  finish(isExhausted: boolean): Explored {
-    const { schedules, steps, failure } = this
-    const seconds = (performance.now() - this.startedAt) / 1000
-    return { name: this.exploration.name, schedules, steps, isExhausted, seconds, failure }
-  }
-}
-
-/** Leaves out what is not needed for the same promise to break. */
-function shorten(
-  exploration: Exploration,
-  loaded: LoadedProtocol,
-  violation: Violation,
-  found: readonly number[],
-): Failure {
-  let schedule = [...found]
-  let { message } = violation
-  const attempt = (candidate: readonly number[]): boolean => {
-    const world = new World(exploration, loaded, new Replay(candidate))
-    const result = world.run()
-    if (result?.promise !== violation.promise) return false
-    schedule = [...world.machine.schedule]
-    message = result.message
-    return true
-  }
-  for (let shrinks = true; shrinks; ) {
-    shrinks = false
-    for (let at = 0; at < schedule.length; at += 2) {
-      const before = schedule.length
-      if (attempt([...schedule.slice(0, at), ...schedule.slice(at + 2)]) && schedule.length < before) {
-        shrinks = true
-        at -= 2
-      }
-    }
-  }
-  return { name: exploration.name, promise: violation.promise, message, schedule: writeSchedule(schedule) }
 }
 
 /** One schedule step by step, as text. */
@@ -146,12 +119,12 @@ export async function traceSchedule(
   print: (line: string) => void,
   changes: readonly Change[] = [],
 ): Promise<Violation | undefined> {
-  const loaded = loadProtocol(await buildProtocol(changes, true))
+  const loaded = loadProtocol(await buildProtocol(changes, 'traced'))
   const world = new World(exploration, loaded, new Replay(readSchedule(schedule)))
   const { machine } = world
   machine.onTrace = print
   machine.onSite = (site) =>
-    print(`T${machine.current} ${String(machine.questions).padStart(4)} ${loaded.sites[site] ?? ''}`)
+    print(`T${machine.current} ${String(machine.question - 1).padStart(4)} ${loaded.sites[site] ?? ''}`)
   const violation = world.run()
   print(violation === undefined ? 'nothing was broken' : violation.message)
   return violation

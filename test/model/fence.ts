@@ -1,5 +1,6 @@
-// Stands in for src/recovery/fence.ts in the explored build: the disk of the model makes the new segment. That a real
-// fence holds whatever crash comes is shown by test/recovery.
+// Stands in for src/recovery/fence.ts in the explored build: the model's disk (disk.ts) has the production code make
+// the new segment, or fails. For the threads it is one operation. That a real fence holds whatever crash comes in
+// the midst of it is shown by test/recovery.
 
 import { GroupWalError } from '../../src/errors.ts'
 import type { FenceResult, FenceSpec } from '../../src/recovery/fence.ts'

@@ -1,12 +1,14 @@
 // What the explorer builds: the production ring and commit protocol, and the programs that its threads run. The
 // functions here become generators as the production code does (transform.ts).
 
+import { assert } from '../../src/assert.ts'
 import type { EncodableRecord } from '../../src/commit/appender.ts'
 import { Committer } from '../../src/commit/committer.ts'
 import { type CommitContext, createViews } from '../../src/commit/context.ts'
 import { Follower } from '../../src/commit/follower.ts'
 import { Leader } from '../../src/commit/leader.ts'
 import { granulesOfRecord } from '../../src/commit/prefix.ts'
+import { READY_NONE } from '../../src/commit/segment-supply.ts'
 import { SegmentWriter } from '../../src/commit/segment-writer.ts'
 import { Watch } from '../../src/commit/watch.ts'
 import { GroupWalError } from '../../src/errors.ts'
@@ -18,9 +20,10 @@ import { wait } from '../../src/shared/atomics.ts'
 import type { Control } from '../../src/shared/control.ts'
 import { planLayout } from '../../src/shared/layout.ts'
 import { SharedMemory } from '../../src/shared/memory.ts'
-import { PHASE_OPEN, PHASE_SETTLED, VERDICT_DURABLE } from '../../src/shared/phase.ts'
+import { PHASE_OPEN, PHASE_SETTLED } from '../../src/shared/phase.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import { ModelWideWords, pause } from './atomics.ts'
+import type { ModelDisk } from './disk.ts'
 
 export {
   createViews,
@@ -206,10 +209,12 @@ export function describeRest(thread: ModelThread): string {
 /** The segment-keeper's place in a model without one: room is made by whoever needs it. */
 export class ModelSupply {
   private readonly control: Control
+  private readonly disk: ModelDisk
   private readonly segmentBytes: number
 
-  constructor(control: Control, segmentBytes: number) {
+  constructor(control: Control, disk: ModelDisk, segmentBytes: number) {
     this.control = control
+    this.disk = disk
     this.segmentBytes = segmentBytes
   }
 
@@ -218,10 +223,15 @@ export class ModelSupply {
   }
 
   makeRoom(): boolean {
-    const { control, segmentBytes } = this
-    if (control.readyState() !== 0) return false
-    const next = control.segmentSequence() + 1
-    control.storeReady(next, next * 11, segmentBytes)
+    const { control } = this
+    if (control.readyState() !== READY_NONE) return false
+    const { sequence, saltLow, saltHigh, zeroedTo } = this.disk.prepare({
+      sequence: control.segmentSequence() + 1,
+      nextLsn: control.durableLsn() + 1,
+      nextFrameSequence: control.frameSequence(),
+    })
+    assert(zeroedTo === this.segmentBytes, 'a segment is filled before it is announced')
+    control.storeReady(sequence, saltLow, saltHigh)
     return true
   }
 
@@ -229,5 +239,3 @@ export class ModelSupply {
     // nothing is ever in the making
   }
 }
-
-export const VERDICTS = { durable: VERDICT_DURABLE }

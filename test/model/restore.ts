@@ -9,7 +9,7 @@ export function makeRestore(roots: readonly object[]): () => void {
   const lines: string[] = []
   const values: unknown[] = []
   const visit = (object: object): void => {
-    if (seen.has(object) || ArrayBuffer.isView(object) || object instanceof SharedArrayBuffer) return
+    if (seen.has(object) || ArrayBuffer.isView(object) || object instanceof ArrayBuffer) return
     seen.add(object)
     if (Array.isArray(object)) {
       for (const element of object) if (typeof element === 'object' && element !== null) visit(element)

@@ -3,8 +3,8 @@ import MagicString from 'magic-string'
 
 /**
  * Makes the threads of a model out of plain functions: whatever calls an operation of shared memory or of the disk,
- * directly or not, becomes a generator, and asks `M.step` before each operation. Functions are told apart by their
- * names, so the names of such methods must not be used for anything else; where a function cannot become a
+ * directly or not, becomes a generator, and asks the machine before each operation. Functions are told apart by
+ * their names, so the names of such methods must not be used for anything else; where a function cannot become a
  * generator (an arrow function, a constructor, a getter, an async function), this throws.
  */
 export interface Transformed {
@@ -13,19 +13,19 @@ export interface Transformed {
   sites: string[]
 }
 
-/** Operations that are one step, by the key that `keyOf` makes. */
-const STEPS = new Set([
-  ...['load', 'store', 'compareExchange', 'add', 'setBits', 'clearBits', 'notify', 'fence'].map(
-    (name) => `f:${name}`,
-  ),
-  ...['load', 'store', 'add', 'compareExchange'].map((name) => `wide:${name}`),
-  ...['dataSync', 'fullSync'].map((name) => `fs:${name}`),
-  'liveness:threadState',
-  // Not atomic, and many: the bytes of a record, of a batch.
+/** Where the stand-ins of src/shared/atomics.ts are: left as they are. What is a generator there asks by itself. */
+export interface Section {
+  from: number
+  to: number
+}
+
+/** Operations of the disk and of the operating system, and what is not atomic and many: the bytes of records. */
+const OUTER_STEPS = [
+  ...['open', 'dataSync', 'fullSync'].map((name) => `fs:${name}`),
+  ...['f:fence', 'liveness:threadState'],
   ...['copyOut', 'encodeRecord', 'encodeNoop'].map((name) => `m:${name}`),
-])
-/** Operations that are generators themselves. */
-const GENERATORS = new Set(['f:wait', 'f:pause', 'wide:reserve', 'fs:write'])
+]
+const OUTER_GENERATORS = ['fs:write']
 /**
  * Methods upon words that decide nothing (counters, what is shown to people, the wall clock) or that do not change
  * while the model runs (who the clients are): a switch before them is as good as one before the operation that follows.
@@ -37,38 +37,11 @@ const SILENT = new Set(
     ...['storeFailure', 'failureErrno', 'failureCall', 'clearLastCommitFailed'],
   ].map((name) => `m:${name}`),
 )
-/**
- * Words that are looked at and changed under the commit-lock, or by the owner of a slot, and by nobody else: who dies
- * here leaves something half done, but a mere switch is as good as one at the operation that follows (as CHESS has
- * it: threads are switched at synchronization). Random schedules switch here too, lest this is not so.
- */
-const DATA = new Set(
-  [
-    ...[
-      'writeOffset',
-      'frameSequence',
-      'previousOffset',
-      'previousChecksum',
-      'previousSegment',
-      'previousEnd',
-    ],
-    ...['saltLow', 'saltHigh', 'segmentLimit', 'frameBytes', 'ringEnd', 'checksumOf', 'flagsOf', 'offsetOf'],
-    ...[
-      'segmentOf',
-      'frameSequenceOf',
-      'previousChecksumOf',
-      'previousOffsetOf',
-      'previousSegmentOf',
-      'previousEndOf',
-    ],
-  ].map((name) => `m:${name}`),
-)
-/** Methods all of whose operations are such data, but for those upon the words that the pattern names. */
-const DATA_METHODS: Record<string, RegExp> = {
-  stageSlot: /STATE|FIRST_LSN|END_LSN|RECORD_COUNT/,
-  storeChain: /^$/,
-}
+/** Receivers by which methods of the same name are told apart. */
 const RECEIVERS = new Set(['wide', 'fs', 'liveness'])
+/** Views on the shared memory, and methods of theirs (or of a DataView on it) that change it. */
+const RAW_VIEWS = new Set(['words', 'bytes', 'targetWords', 'targetBytes'])
+const RAW_METHODS = /^(fill|copyWithin|set|setUint8|setUint16|setUint32|setInt32|setBigUint64)$/
 
 interface AnyNode extends Node {
   [key: string]: unknown
@@ -81,6 +54,8 @@ interface FoundFunction {
   starAt: number
   name: string
   calls: FoundCall[]
+  /** Uses of the shared memory without an operation. */
+  raw: AnyNode[]
 }
 
 interface FoundCall {
@@ -89,98 +64,134 @@ interface FoundCall {
   in: FoundFunction | undefined
 }
 
-/** @param skip tells whether the code at an offset is left alone: the operations themselves */
-export function transform(source: string, skip: (offset: number) => boolean): Transformed {
-  const found = collect(
-    parse(source, { ecmaVersion: 'latest', sourceType: 'script' }) as unknown as AnyNode,
-    skip,
-  )
-  const lifted = findLifted(found.functions, source)
-  const isStep = (key: string): boolean => STEPS.has(key) || lifted.has(key)
-  const coloured = findColoured(found.functions, isStep)
+interface Found {
+  functions: FoundFunction[]
+  calls: FoundCall[]
+  steps: Set<string>
+  generators: Set<string>
+}
+
+/** @param isWatched uses of the shared memory without an operation call `M.raw` */
+export function transform(source: string, atomics: Section, isWatched: boolean): Transformed {
+  const root = parse(source, { ecmaVersion: 'latest', sourceType: 'script' }) as unknown as AnyNode
+  const found = collect(root, atomics)
+  const lifted = findLifted(found)
+  const isStep = (key: string): boolean => found.steps.has(key) || lifted.has(key)
+  const coloured = findColoured(found, isStep)
   const output = new MagicString(source)
   for (const fn of found.functions) {
-    if (fn.key === undefined || !coloured.has(fn.key) || lifted.has(fn.key)) continue
-    output.appendLeft(fn.starAt, '*')
+    if (fn.key !== undefined && coloured.has(fn.key) && !lifted.has(fn.key)) output.appendLeft(fn.starAt, '*')
+    if (isWatched) markRaw(output, fn)
   }
   const sites: string[] = []
   for (const call of found.calls) {
-    if (call.in?.key !== undefined && lifted.has(call.in.key)) continue
-    if (call.in?.key !== undefined && SILENT.has(call.in.key)) continue
-    const { node, key } = call
-    const isGenerator = GENERATORS.has(key) || coloured.has(key)
-    if (!isStep(key) && !isGenerator) continue
-    if (call.in === undefined) throw new Error(`an operation outside of any function: ${text(source, node)}`)
-    if (isStep(key) || (GENERATORS.has(key) && key !== 'f:pause')) {
-      const args = node.arguments as AnyNode[]
-      const kind = isData(call, source) ? 'stepData' : 'step'
-      const point = `(M.${kind}(${sites.length}) && (yield))`
-      output.appendLeft(node.end - 1, args.length > 0 ? `, ${point}` : point)
-      sites.push(`${call.in.name}: ${text(source, node)}`)
+    const within = call.in?.key
+    if (within !== undefined && lifted.has(within)) continue
+    if (within !== undefined && SILENT.has(within)) {
+      if (isWatched && found.steps.has(call.key)) addArgument(output, call, 'M.hush()')
+      continue
+    }
+    const isGenerator = found.generators.has(call.key) || coloured.has(call.key)
+    if (!isStep(call.key) && !isGenerator) continue
+    if (call.in === undefined)
+      throw new Error(`an operation outside of any function: ${text(source, call.node)}`)
+    if (isStep(call.key) || (found.generators.has(call.key) && call.key !== 'f:pause')) {
+      addArgument(output, call, `(M.steps++ >= M.askAt && M.ask(${sites.length}) && (yield))`)
+      sites.push(`${call.in.name}: ${text(source, call.node)}`)
     }
     if (isGenerator) {
-      output.appendRight(node.start, '(yield* ')
-      output.appendLeft(node.end, ')')
+      output.appendRight(call.node.start, '(yield* ')
+      output.appendLeft(call.node.end, ')')
     }
   }
   return { code: output.toString(), sites }
 }
 
-function isData({ key, node, in: within }: FoundCall, source: string): boolean {
-  const shared = within === undefined ? undefined : DATA_METHODS[within.name]
-  return DATA.has(key) || (shared !== undefined && !shared.test(text(source, node)))
+function addArgument(output: MagicString, { node }: FoundCall, argument: string): void {
+  const isFirst = (node.arguments as AnyNode[]).length === 0
+  output.appendLeft(node.end - 1, isFirst ? argument : `, ${argument}`)
 }
 
-function collect(
-  root: AnyNode,
-  skip: (offset: number) => boolean,
-): { functions: FoundFunction[]; calls: FoundCall[] } {
-  const functions: FoundFunction[] = []
-  const calls: FoundCall[] = []
-  const walk = (node: AnyNode, parent: AnyNode | undefined, within: FoundFunction | undefined): void => {
+function markRaw(output: MagicString, { raw }: FoundFunction): void {
+  for (const node of raw) {
+    output.appendRight(node.start, '(M.raw(), ')
+    output.appendLeft(node.end, ')')
+  }
+}
+
+function collect(root: AnyNode, atomics: Section): Found {
+  const found: Found = {
+    functions: [],
+    calls: [],
+    steps: new Set(OUTER_STEPS),
+    generators: new Set(OUTER_GENERATORS),
+  }
+  const walk = (node: AnyNode, parents: readonly AnyNode[], within: FoundFunction | undefined): void => {
     let inside = within
-    const fn = asFunction(node, parent)
+    const fn = asFunction(node, parents)
     if (fn !== undefined) {
-      if (skip(node.start)) return
-      functions.push(fn)
+      if (node.start >= atomics.from && node.start < atomics.to) {
+        noteOperation(found, node, parents)
+        return
+      }
+      found.functions.push(fn)
       inside = fn
-    } else if (node.type === 'CallExpression' && !skip(node.start)) {
+    } else if (node.type === 'CallExpression') {
       const key = keyOf(node.callee as AnyNode)
       if (key !== undefined) {
         const call = { key, node, in: within }
-        calls.push(call)
+        found.calls.push(call)
         within?.calls.push(call)
       }
-    }
+    } else if (node.type === 'MemberExpression' && isRaw(node)) within?.raw.push(node.object as AnyNode)
+    const path = [node, ...parents.slice(0, 2)]
     for (const key in node) {
       if (key === 'start' || key === 'end') continue
       const value = node[key]
-      if (Array.isArray(value)) for (const child of value) visit(child, node, inside)
-      else visit(value, node, inside)
+      if (Array.isArray(value)) for (const child of value) visit(child, path, inside)
+      else visit(value, path, inside)
     }
   }
-  const visit = (value: unknown, parent: AnyNode, within: FoundFunction | undefined): void => {
+  const visit = (value: unknown, parents: readonly AnyNode[], within: FoundFunction | undefined): void => {
     if (typeof value === 'object' && value !== null && typeof (value as AnyNode).type === 'string') {
-      walk(value as AnyNode, parent, within)
+      walk(value as AnyNode, parents, within)
     }
   }
-  walk(root, undefined, undefined)
-  return { functions, calls }
+  walk(root, [], undefined)
+  return found
 }
 
-function asFunction(node: AnyNode, parent: AnyNode | undefined): FoundFunction | undefined {
+/** Functions of the model's atomics are operations; methods of its classes those of wide words. */
+function noteOperation(found: Found, node: AnyNode, parents: readonly AnyNode[]): void {
+  const isMethod = parents[0]?.type === 'MethodDefinition'
+  const named = (isMethod ? parents[0].key : node.id) as { name: string } | null | undefined
+  if (named === null || named === undefined) return
+  const key = isMethod ? `wide:${named.name}` : `f:${named.name}`
+  if (node.generator === true) found.generators.add(key)
+  else found.steps.add(key)
+}
+
+function isRaw(node: AnyNode): boolean {
+  const object = node.object as AnyNode
+  if (object.type === 'Super') return false
+  const view = object.type === 'MemberExpression' ? (object.property as AnyNode).name : object.name
+  if (RAW_VIEWS.has(view as string) && node.computed === true) return true
+  const name = (node.property as AnyNode).name as string
+  return node.computed !== true && RAW_METHODS.test(name) && (RAW_VIEWS.has(view as string) || name !== 'set')
+}
+
+function asFunction(node: AnyNode, [parent]: readonly AnyNode[]): FoundFunction | undefined {
   if (node.type === 'FunctionDeclaration') {
     const name = (node.id as unknown as { name: string }).name
-    return { key: `f:${name}`, node, starAt: node.start + 'function'.length, name, calls: [] }
+    return { key: `f:${name}`, node, starAt: node.start + 'function'.length, name, calls: [], raw: [] }
   }
   if (node.type !== 'FunctionExpression' && node.type !== 'ArrowFunctionExpression') return undefined
-  const method = parent?.type === 'MethodDefinition' ? parent : undefined
-  if (method === undefined || method.kind !== 'method' || node.async === true) {
-    return { key: undefined, node, starAt: -1, name: `a ${node.type}`, calls: [] }
+  if (parent?.type !== 'MethodDefinition' || parent.kind !== 'method' || node.async === true) {
+    return { key: undefined, node, starAt: -1, name: `a ${node.type}`, calls: [], raw: [] }
   }
-  const key = method.key as AnyNode
+  const key = parent.key as AnyNode
   const name = String(key.name)
-  return { key: `m:${name}`, node, starAt: key.start, name, calls: [] }
+  return { key: `m:${name}`, node, starAt: key.start, name, calls: [], raw: [] }
 }
 
 function keyOf(callee: AnyNode): string | undefined {
@@ -193,47 +204,45 @@ function keyOf(callee: AnyNode): string | undefined {
 }
 
 /** Methods that are one operation and nothing else: the step is taken by their callers, and they stay as they are. */
-function findLifted(functions: FoundFunction[], source: string): Set<string> {
+function findLifted(found: Found): Set<string> {
+  const coloured = findColoured(found, (key) => found.steps.has(key), true)
+  const hasRaw = new Set(found.functions.filter(({ raw }) => raw.length > 0).map(({ key }) => key))
+  const isPure = (key: string): boolean =>
+    !coloured.has(key) && !found.generators.has(key) && !hasRaw.has(key)
   const lifted = new Set<string>()
   const rest = new Set<string>()
-  for (const fn of functions) {
+  for (const fn of found.functions) {
     if (fn.key === undefined) continue
-    if (isOneStep(fn, source)) lifted.add(fn.key)
+    const others = fn.calls.filter(({ key }) => !found.steps.has(key))
+    const isOne = fn.calls.length - others.length === 1 && others.every(({ key }) => isPure(key))
+    if (isOne && fn.raw.length === 0 && isStraight(fn)) lifted.add(fn.key)
     else rest.add(fn.key)
   }
-  for (const key of rest) lifted.delete(key)
-  for (const key of SILENT) lifted.delete(key)
+  for (const key of [...rest, ...SILENT]) lifted.delete(key)
   return lifted
 }
 
-function isOneStep(fn: FoundFunction, source: string): boolean {
-  const body = fn.node.body as AnyNode
+/** No loop and no branch: what it does besides the operation may be done at the same instant. */
+function isStraight({ node }: FoundFunction): boolean {
+  const body = node.body as AnyNode
   if (body.type !== 'BlockStatement') return false
-  if (fn.calls.filter((call) => STEPS.has(call.key)).length !== 1) return false
-  if (fn.calls.some((call) => GENERATORS.has(call.key))) return false
-  // Other calls only of what computes: a method of the same class without operations is known by its name.
-  if (
-    fn.calls.some(
-      (call) =>
-        !STEPS.has(call.key) &&
-        !/^(m:(at|publishedCode|indexOf)|f:(wakeIndex|ownerClient|phaseOf|stateWordOf))$/.test(call.key),
-    )
-  )
-    return false
-  if (/\b(words|bytes)\[/.test(source.slice(body.start, body.end))) return false
   return (body.body as AnyNode[]).every(({ type }) =>
     ['VariableDeclaration', 'ReturnStatement', 'ExpressionStatement'].includes(type),
   )
 }
 
-function findColoured(functions: FoundFunction[], isStep: (key: string) => boolean): Set<string> {
+/** The functions from which operations are reached. @param isLenient those that cannot be generators pass too */
+function findColoured(found: Found, isStep: (key: string) => boolean, isLenient = false): Set<string> {
   const coloured = new Set<string>()
   for (let grows = true; grows; ) {
     grows = false
-    for (const fn of functions) {
+    for (const fn of found.functions) {
       if (fn.key !== undefined && (coloured.has(fn.key) || SILENT.has(fn.key) || isStep(fn.key))) continue
-      if (!fn.calls.some(({ key }) => isStep(key) || GENERATORS.has(key) || coloured.has(key))) continue
-      if (fn.key === undefined) throw new Error(`${fn.name} at ${fn.node.start} cannot be a generator`)
+      if (!fn.calls.some(({ key }) => isStep(key) || found.generators.has(key) || coloured.has(key))) continue
+      if (fn.key === undefined) {
+        if (isLenient) continue
+        throw new Error(`${fn.name} at ${fn.node.start} cannot be a generator`)
+      }
       coloured.add(fn.key)
       grows = true
     }

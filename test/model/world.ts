@@ -1,143 +1,118 @@
 import type { EncodableRecord } from '../../src/commit/appender.ts'
 import { THREAD_GONE, THREAD_POLLING, THREAD_RUNNING } from '../../src/commit/liveness.ts'
-import type { GroupWalError } from '../../src/errors.ts'
 import { CLIENT_COMMITTER, CLIENT_PRODUCER } from '../../src/shared/clients.ts'
-import { RESERVATION } from '../../src/shared/layout.ts'
-import {
-  VERDICT_ABANDONED,
-  VERDICT_DURABLE,
-  VERDICT_INDETERMINATE,
-  VERDICT_PENDING,
-} from '../../src/shared/phase.ts'
+import { DURABLE_LSN, RESUMED_FROM, STATS, STATS_COUNT } from '../../src/shared/layout.ts'
+import type { SharedMemory } from '../../src/shared/memory.ts'
+import type { CounterName } from '../../src/shared/stats.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
-import type { SyncMethod } from '../../src/storage/sync-method.ts'
 import type { LoadedProtocol, Protocol } from './build-protocol.ts'
-import { LSN_LIMIT, ModelDisk, NOOP, SALT_FACTOR } from './disk.ts'
-import {
-  type Chooser,
-  DEAD,
-  DONE,
-  type Limits,
-  type Machine,
-  type ModelGenerator,
-  Violation,
-} from './machine.ts'
-import type { Ledger, ModelThread, Task } from './protocol-entry.ts'
+import type { Configuration } from './configuration.ts'
+import { ModelDisk } from './disk.ts'
+import type { Machine, ModelGenerator } from './machine.ts'
+import { type LogWords, ownerCode, Promises } from './promises.ts'
+import type { ModelThread, Task } from './protocol-entry.ts'
 import { makeRestore } from './restore.ts'
+import { type Chooser, Violation } from './scheduling.ts'
+import { DEAD, DONE } from './threads.ts'
 
-/** What a thread of a configuration does. */
-export interface ThreadPlan {
-  tasks: Task[]
-  /** Serves others and never ends by itself. */
-  isDaemon?: boolean
-  /** May be killed, when the configuration allows deaths. */
-  isMortal?: boolean
-  /** In place of dying, its call is cut off (as by a `vm` timeout), and it goes on with its next task. */
-  survives?: boolean
-}
-
-/** One small log, its threads, and what may go wrong. */
-export interface Configuration {
-  name: string
-  threads: ThreadPlan[]
-  ringGranules: number
-  slots: number
-  method: SyncMethod
-  firstLsn: number
-  ringPosition: number
-  /** Frames per segment. */
-  segmentFrames: number
-  /** Payload bytes of a record: 8 take one granule, 40 take two. */
-  payloadBytes: number
-  limits: Limits
-  /** A seal is written when the log is idle. */
-  seals: boolean
-}
-
-const BLOCK_BYTES = 512
+const BLOCK_BYTES = 4096
+const GRANULE_BYTES = 32
 const CLIENT_LIMIT = 7
 const THREAD_BASE = 100
 const MODEL_WALL_MS = 1_700_000_000_000
 const RECORDS_PER_THREAD = 15
+/** After deaths one more producer commits: everything the dead left behind must be gone by then. */
+const FINISHER_TASKS: Task[] = [{ kind: 'commit', record: 0 }]
+
+type Views = ReturnType<Protocol['createViews']>
 
 /** One configuration, set up once and run under as many schedules as one likes. */
-export class World implements Ledger {
+export class World {
   readonly configuration: Configuration
+  private readonly chooser: Chooser
   readonly machine: Machine
   readonly disk: ModelDisk
+  readonly promises: Promises
   private readonly protocol: Protocol
   private readonly threads: ModelThread[]
-  private readonly words: Int32Array
+  private readonly memory: SharedMemory
+  private readonly doubles: Float64Array
   private readonly template: Int32Array
   private readonly restore: () => void
   private readonly records: EncodableRecord[][]
   /** By thread: whether a record continues a batch. */
   private readonly continues: boolean[][]
-  /** By LSN - firstLsn: owner code of the record that got it, 0 when nobody was told. */
-  private readonly owners: Int32Array
-  private readonly verdicts: Int8Array
-  private readonly lastLsn: Float64Array
-  /** By LSN - firstLsn: 1 where a dead producer left a hole. */
-  private readonly holes: Uint8Array
-  private readonly refusedOwners: number[]
-  private isClosed: boolean
-  private readonly submittedCount: number
 
   constructor(configuration: Configuration, loaded: LoadedProtocol, chooser: Chooser) {
     this.configuration = configuration
-    const { threads } = configuration
+    this.chooser = chooser
+    this.machine = loaded.machine
+    this.protocol = loaded.protocol
+    this.takeMachine()
+    this.records = []
+    this.continues = []
+    const segmentBytes = (configuration.segmentFrames + 1) * BLOCK_BYTES
+    this.memory = this.makeMemory(segmentBytes)
+    this.doubles = new Float64Array(this.memory.words.buffer)
+    const { layout } = this.memory
+    // As openLog has it.
+    const ringBytes = configuration.ringGranules * GRANULE_BYTES
+    const maxOutstandingRecords = Math.ceil((ringBytes * (1 + configuration.slots)) / GRANULE_BYTES)
+    this.promises = new Promises(configuration, this.machine, maxOutstandingRecords, {
+      disk: () => this.disk,
+      words: () => this.logWords,
+      ownerOf: (payload) => this.ownerOf(payload),
+    })
+    this.disk = new ModelDisk(this.machine, {
+      segments: {
+        blockBytes: BLOCK_BYTES,
+        segmentBytes,
+        maxOutstandingRecords,
+        firstLsn: configuration.firstLsn,
+        isDirect: configuration.method === 'dsync' || configuration.method === 'direct',
+      },
+      isDsync: configuration.method === 'dsync',
+      ownerOf: (payload, continues) => this.ownerOf(payload, continues),
+      submitted: this.promises,
+      onChange: () => this.promises.checkCrash(),
+    })
+    const views = this.protocol.createViews(this.memory)
+    this.initialize(views)
+    const fs = this.makeFileSystem()
+    this.threads = []
     // One more: who comes after the deaths and finds everything in order.
-    const count = threads.length + 1
+    for (let index = 0; index <= configuration.threads.length; index++)
+      this.threads.push(this.makeThread(index, views, fs))
+    this.disk.keepOpenFiles()
+    this.logWords = this.makeLogWords()
+    this.template = this.memory.words.slice(0, layout.slotBuffersAt / 4)
+    this.restore = makeRestore(this.threads)
+  }
+
+  /** Before runs, when another world had the machine. */
+  takeMachine(): void {
+    const { machine, chooser, configuration } = this
+    const { threads, limits } = configuration
     let mortal = 0
     let mandatory = 1 << threads.length
     for (const [index, plan] of threads.entries()) {
       if (plan.isMortal === true) mortal |= 1 << index
       if (plan.isDaemon !== true) mandatory |= 1 << index
     }
-    this.machine = loaded.machine
-    this.protocol = loaded.protocol
-    this.machine.configure(chooser, count, configuration.limits, mortal, mandatory)
-    this.records = []
-    this.continues = []
-    const segmentBytes = (configuration.segmentFrames + 1) * BLOCK_BYTES
-    this.disk = new ModelDisk(this.machine, {
-      blockBytes: BLOCK_BYTES,
-      segmentBytes,
-      firstLsn: configuration.firstLsn,
-      isDsync: configuration.method === 'dsync',
-      ownerOf: (payload, continues) => this.ownerOf(payload, continues),
-    })
-    this.owners = new Int32Array(LSN_LIMIT)
-    this.verdicts = new Int8Array(LSN_LIMIT)
-    this.lastLsn = new Float64Array(count)
-    this.holes = new Uint8Array(LSN_LIMIT)
-    this.refusedOwners = []
-    this.isClosed = false
-    this.submittedCount = countRecords(threads)
-    const { memory, views } = this.makeMemory(segmentBytes)
-    this.words = memory.words
-    const fs = this.makeFileSystem()
-    this.threads = []
-    for (let index = 0; index < count; index++) this.threads.push(this.makeThread(index, memory, views, fs))
-    this.disk.keepOpenFiles()
-    this.template = this.words.slice(0, memory.layout.slotBuffersAt / 4)
-    this.restore = makeRestore(this.threads)
-    this.machine.onKill = (thread) => this.noteDeath(thread)
-    this.machine.onDurable = (lsn) => this.disk.checkDurable(lsn)
+    machine.configure({ chooser, threadCount: threads.length + 1, limits, mortal, mandatory })
+    machine.onKill = (thread) => this.noteDeath(thread)
+    machine.onDurable = (lsn) => this.promises.checkDurable(lsn)
   }
+
+  private readonly logWords: LogWords
 
   /** Runs the configuration once; returns what was broken. */
   run(): Violation | undefined {
     const { machine, threads, configuration, protocol } = this
-    this.words.set(this.template)
+    this.memory.words.set(this.template)
     this.restore()
     this.disk.reset()
-    this.owners.fill(0)
-    this.verdicts.fill(0)
-    this.lastLsn.fill(0)
-    this.holes.fill(0)
-    this.refusedOwners.length = 0
-    this.isClosed = false
+    this.promises.reset()
     machine.reset()
     try {
       for (let index = 0; index < configuration.threads.length; index++) {
@@ -146,7 +121,7 @@ export class World implements Ledger {
       }
       machine.run()
       if (machine.deaths > 0) this.runFinisher()
-      this.checkEnd()
+      this.promises.checkEnd()
     } catch (error) {
       if (error instanceof Violation) return error
       const { name, message } = error as Error
@@ -156,7 +131,6 @@ export class World implements Ledger {
     return undefined
   }
 
-  /** After deaths one more producer commits: everything the dead left behind must be gone by then. */
   private runFinisher(): void {
     const { machine, protocol, threads } = this
     const last = threads.length - 1
@@ -166,51 +140,53 @@ export class World implements Ledger {
 
   // ---- setting up
 
-  private makeMemory(segmentBytes: number) {
+  private makeMemory(segmentBytes: number): SharedMemory {
     const { configuration, protocol } = this
     const layout = protocol.planLayout({
-      ringBytes: configuration.ringGranules * 32,
-      maxBatchBytes: configuration.ringGranules * 32,
+      ringBytes: configuration.ringGranules * GRANULE_BYTES,
+      maxBatchBytes: configuration.ringGranules * GRANULE_BYTES,
       slotCount: configuration.slots,
       maxClients: CLIENT_LIMIT,
       blockBytes: BLOCK_BYTES,
       segmentBytes,
       frameHeaderBytes: protocol.FRAME_HEADER_BYTES,
     })
-    const region = new SharedArrayBuffer(layout.totalBytes)
-    const wide = new protocol.ModelWideWords(region)
-    const memory = protocol.SharedMemory.withOperations(region, wide as never, layout)
-    const views = protocol.createViews(memory)
-    const { firstLsn, ringPosition } = configuration
-    const words = memory.words
-    // As openLog begins: see initializeMemory there.
-    this.setUp(views.ring.initialize(ringPosition, firstLsn % 2 ** 32))
-    this.setUp(views.phases.initialize())
-    this.setUp(views.control.storeHeadLsn(firstLsn))
-    wide.store(98 * 4, firstLsn - 1)
+    // Not shared in truth: there is one thread, and V8 is quicker with it.
+    const buffer = new ArrayBuffer(layout.totalBytes)
+    const wide = new protocol.ModelWideWords(buffer)
+    return protocol.SharedMemory.withOperations({ buffer } as never, wide as never, layout)
+  }
+
+  /** As openLog begins: see initializeMemory there. */
+  private initialize({ ring, phases, control }: Views): void {
+    const { opened } = this.disk
+    const { segment } = opened
+    this.setUp(ring.initialize(this.configuration.ringPosition, opened.nextLsn % 2 ** 32))
+    this.setUp(phases.initialize())
+    this.setUp(control.storeHeadLsn(opened.nextLsn))
+    this.setUp(control.raiseDurableLsn(opened.durableLsn))
     this.setUp(
-      views.control.storeChain({
-        segment: 1,
-        offset: 0,
-        endOffset: BLOCK_BYTES,
-        frameSequence: 0,
-        checksum: 0,
+      control.storeChain({
+        segment: segment.sequence,
+        offset: opened.previousOffset,
+        endOffset: opened.writeOffset,
+        frameSequence: opened.nextFrameSequence - 1,
+        checksum: opened.previousChecksum,
       }),
     )
-    this.setUp(views.control.storeSegment(1, SALT_FACTOR, segmentBytes, segmentBytes))
-    this.setUp(views.control.storeZeroed(1, segmentBytes))
-    this.setUp(views.control.storeLastFrameFlags(protocol.FLAG_SEAL))
+    this.setUp(
+      control.storeSegment(segment.sequence, segment.saltLow, segment.saltHigh, segment.segmentBytes),
+    )
+    this.setUp(control.storeZeroed(segment.sequence, segment.zeroedTo))
+    this.setUp(control.storeLastFrameFlags(this.protocol.FLAG_SEAL))
     // A line that no thread holds: the keeper is gone, and whoever needs room makes it.
-    this.setUp(views.control.storeKeeperClient(CLIENT_LIMIT))
-    if (words[RESERVATION] !== (ringPosition | 0)) throw new Error('the ring was not set up')
-    return { memory, views }
+    this.setUp(control.storeKeeperClient(CLIENT_LIMIT))
   }
 
   /** A call that became a generator is run to its end; one that did not has done its work already. */
-  private setUp(called: unknown): void {
-    const { machine } = this
-    if (typeof called === 'object' && called !== null)
-      machine.callQuietly(called as Generator<undefined, unknown>)
+  private setUp(called: unknown): unknown {
+    if (typeof called !== 'object' || called === null) return called
+    return this.machine.callQuietly(called as Generator<undefined, unknown>)
   }
 
   private makeFileSystem(): FileSystem {
@@ -228,43 +204,17 @@ export class World implements Ledger {
     return fs as unknown as FileSystem
   }
 
-  private makeThread(
-    index: number,
-    memory: ReturnType<World['makeMemory']>['memory'],
-    views: ReturnType<World['makeMemory']>['views'],
-    fs: FileSystem,
-  ): ModelThread {
-    const { configuration, protocol, machine } = this
+  private makeThread(index: number, views: Views, fs: FileSystem): ModelThread {
+    const { configuration, protocol, machine, memory } = this
     const plan = configuration.threads[index]
     const isCommitter = plan?.tasks.some(({ kind }) => kind === 'serve') === true
     const thread = THREAD_BASE + index
     const identity = { thread, startTicks: 0, workerId: index }
-    const kind = isCommitter ? CLIENT_COMMITTER : CLIENT_PRODUCER
     const client = index + 1
-    this.setUp(views.clients.claimThisLine(client, 0, identity, kind))
+    this.setUp(
+      views.clients.claimThisLine(client, 0, identity, isCommitter ? CLIENT_COMMITTER : CLIENT_PRODUCER),
+    )
     if (isCommitter) this.setUp(views.control.storeCommitterClient(client))
-    const records: EncodableRecord[] = []
-    const continues: boolean[] = []
-    for (let record = 0; record < RECORDS_PER_THREAD; record++) {
-      const payload = payloadOf(index, record, configuration.payloadBytes)
-      records.push({
-        lsn: 0,
-        recordType: 0x8001,
-        vshardId: index,
-        tenantId: record,
-        continues: false,
-        payload,
-        from: 0,
-        length: payload.length,
-      })
-      continues.push(false)
-    }
-    for (const task of plan?.tasks ?? []) {
-      if (task.kind !== 'batch') continue
-      for (let at = task.record; at < task.record + task.count - 1; at++) continues[at] = true
-    }
-    this.records.push(records)
-    this.continues.push(continues)
     const context = {
       ...views,
       client,
@@ -274,75 +224,85 @@ export class World implements Ledger {
         threadState: (which: number) => this.threadState(which - THREAD_BASE),
       },
       writer: new protocol.SegmentWriter(fs, '', configuration.method),
-      supply: new protocol.ModelSupply(views.control, memory.layout.segmentBytes) as never,
+      supply: new protocol.ModelSupply(views.control, this.disk, memory.layout.segmentBytes) as never,
       clock: { wallMs: () => MODEL_WALL_MS, monotonicMs: () => machine.nowMs },
       sources: { randomBytes: (bytes: number) => new Uint8Array(bytes), nowMs: () => MODEL_WALL_MS },
     }
     // Opened before the runs begin: a run then begins with open segments, as a log at work does.
-    context.writer.openSegment(1)
-    return new protocol.ModelThread(index, context, fs, configuration.seals ? 100 : 0, records, this)
+    this.setUp(context.writer.openSegment(this.disk.opened.segment.sequence))
+    const records = this.makeRecords(index)
+    return new protocol.ModelThread(index, context, fs, configuration.seals ? 100 : 0, records, this.promises)
   }
 
-  private ownerOf(payload: Uint8Array, continues: boolean): number {
+  private makeRecords(thread: number): EncodableRecord[] {
+    const records: EncodableRecord[] = []
+    const continues: boolean[] = []
+    for (let record = 0; record < RECORDS_PER_THREAD; record++) {
+      const payload = payloadOf(thread, record, this.configuration.payloadBytes)
+      records.push({
+        lsn: 0,
+        recordType: 0x8001,
+        vshardId: thread,
+        tenantId: record,
+        continues: false,
+        payload,
+        from: 0,
+        length: payload.length,
+      })
+      continues.push(false)
+    }
+    for (const task of this.configuration.threads[thread]?.tasks ?? []) {
+      if (task.kind !== 'batch') continue
+      for (let at = task.record; at < task.record + task.count - 1; at++) continues[at] = true
+    }
+    this.records.push(records)
+    this.continues.push(continues)
+    return records
+  }
+
+  private ownerOf(payload: Uint8Array, continues?: boolean): number {
     const [thread, record] = payload
     const expected = this.records[thread]?.[record]
-    if (expected === undefined || this.continues[thread][record] !== continues) return 0
-    if (Buffer.compare(expected.payload, payload) !== 0) return 0
+    if (expected === undefined || Buffer.compare(expected.payload, payload) !== 0) return 0
+    if (continues !== undefined && this.continues[thread][record] !== continues) return 0
     return ownerCode(thread, record)
   }
 
-  // ---- what the threads tell
+  // ---- what the shared memory says
 
-  placed(thread: number, first: number, count: number, firstLsn: number): void {
-    if (firstLsn <= this.lastLsn[thread]) {
-      throw new Violation('P2', `T${thread} got LSN ${firstLsn} after ${this.lastLsn[thread]}`)
-    }
-    this.lastLsn[thread] = firstLsn + count - 1
-    for (let index = 0; index < count; index++) {
-      const at = firstLsn + index - this.configuration.firstLsn
-      if (at < 0 || at >= this.owners.length)
-        throw new Violation('P2', `LSN ${firstLsn + index} was never handed out`)
-      if (this.owners[at] !== 0) throw new Violation('P2', `LSN ${firstLsn + index} was handed out twice`)
-      this.owners[at] = ownerCode(thread, first + index)
-    }
-  }
-
-  refused(thread: number, first: number, count: number, error: GroupWalError): void {
-    const { outcome } = error as GroupWalError & { outcome?: string }
-    if (outcome !== 'not-written') return
-    for (let index = 0; index < count; index++) this.refusedOwners.push(ownerCode(thread, first + index))
-  }
-
-  decided(lsn: number, verdict: number): void {
-    const at = lsn - this.configuration.firstLsn
-    if (verdict === VERDICT_PENDING) throw new Violation('P5', `record ${lsn} has no verdict`)
-    if (this.verdicts[at] !== 0 && outcomeOf(this.verdicts[at]) !== outcomeOf(verdict)) {
-      throw new Violation('P5', `the verdict on record ${lsn} was ${this.verdicts[at]}, and is ${verdict}`)
-    }
-    this.verdicts[at] = verdict
-    if (verdict === VERDICT_DURABLE) {
-      const owner = this.disk.durable[at]
-      // Of a call that was cut off nobody learned the LSN; a later flush may speak for it all the same.
-      if (owner === 0 || (this.owners[at] !== 0 && owner !== this.owners[at])) {
-        throw new Violation('P1', `record ${lsn} is acknowledged, and another or none is on the disk`)
-      }
-    } else if (outcomeOf(verdict) === 'not-written') {
-      if (this.disk.touched[at] === 1)
-        throw new Violation('P5', `record ${lsn} is told to be not written, and is`)
-      this.disk.notWritten[at] = 1
+  private makeLogWords(): LogWords {
+    const { protocol, threads, doubles } = this
+    const failuresAt = this.findCounter('failures')
+    const rescuesAt = this.findCounter('recheckRescues')
+    return {
+      durableLsn: () => doubles[DURABLE_LSN / 2],
+      resumedFrom: () => doubles[RESUMED_FROM / 2],
+      failures: () => doubles[failuresAt],
+      recheckRescues: () => doubles[rescuesAt],
+      verdictOn: (lsn) => this.setUp(protocol.askVerdict(threads[0], lsn)) as number,
+      rest: () => this.setUp(protocol.describeRest(threads[0])) as string,
     }
   }
 
-  resumed(): void {}
-
-  closed(): void {
-    this.isClosed = true
+  /** Where a counter stands: the one that changes when it counts. */
+  private findCounter(name: CounterName): number {
+    const { doubles } = this
+    const { counters } = this.threads[0].context
+    const from = STATS / 2
+    const before = doubles.slice(from, from + STATS_COUNT)
+    this.setUp(counters.count(name, 1))
+    const at = before.findIndex((value, index) => doubles[from + index] !== value)
+    if (at < 0) throw new Error(`no counter is called ${name}`)
+    doubles[from + at] = before[at]
+    return from + at
   }
 
   /** As Liveness has it: a thread between two calls of the protocol sits in its event loop. */
   private threadState(thread: number): number {
-    const state = this.machine.states[thread]
-    return state === DEAD ? THREAD_GONE : state === DONE ? THREAD_POLLING : THREAD_RUNNING
+    const state = this.machine.threads.states[thread]
+    if (state !== DEAD && state !== DONE) return THREAD_RUNNING
+    this.machine.look(thread)
+    return state === DEAD ? THREAD_GONE : THREAD_POLLING
   }
 
   private noteDeath(thread: number): void {
@@ -356,136 +316,13 @@ export class World implements Ledger {
   /** What a thread left that was stopped: a hole where its place was reserved and not published. */
   private noteHole(thread: number): void {
     const { clients, ring, client } = this.threads[thread].context
+    const { firstLsn } = this.configuration
     const position = clients.placePosition(client)
-    if (this.codeAt(ring, position) !== (0x80000000 | client | 0)) return
-    const first = clients.placeSequence(client) - (this.configuration.firstLsn | 0)
-    for (let index = 0; index < clients.placeRecords(client); index++) this.holes[(first | 0) + index] = 1
+    const code = this.memory.words[(this.memory.layout.codesAt >>> 2) + (position & (ring.granules - 1))]
+    if (code !== (0x80000000 | client | 0)) return
+    const first = firstLsn + ((clients.placeSequence(client) - (firstLsn | 0)) | 0)
+    for (let index = 0; index < clients.placeRecords(client); index++) this.promises.hole(first + index)
   }
-
-  private codeAt(ring: ModelThread['context']['ring'], position: number): number {
-    const { codesAt } = this.threads[0].context.memory.layout
-    return this.words[(codesAt >>> 2) + (position & (ring.granules - 1))]
-  }
-
-  // ---- what must hold in the end
-
-  private checkEnd(): void {
-    const { machine, configuration, disk } = this
-    const { firstLsn } = configuration
-    const isClean = machine.faults === 0
-    this.checkVerdictsAreFinal()
-    if (isClean && this.counter(12) !== 0) throw new Violation('P6', 'the log failed, and the disk never did')
-    const hasServer = configuration.threads.some(
-      ({ tasks }, index) => tasks[0].kind === 'serve' && machine.states[index] !== DEAD,
-    )
-    // What slipped into the ring behind close() is refused and stays there.
-    if (isClean && !this.isClosed && (machine.deaths > 0 || hasServer)) {
-      const rest = machine.callQuietly(
-        this.protocol.describeRest(this.threads[0]) as unknown as Generator<undefined, string>,
-      )
-      if (rest !== '') throw new Violation('P7', `all is quiet, and ${rest}`)
-    }
-    const durableLsn = this.wideAt(98)
-    for (let at = 0; at < this.owners.length; at++) {
-      const owner = disk.durable[at]
-      if (owner === 0) continue
-      if (isClean && (owner === NOOP) !== (this.holes[at] === 1)) {
-        throw new Violation(
-          'P7',
-          `LSN ${firstLsn + at}: ${owner === NOOP ? 'a noop, and no hole was left' : 'a hole, and no noop'}`,
-        )
-      }
-      if (owner !== NOOP && this.owners[at] !== 0 && this.owners[at] !== owner) {
-        throw new Violation('P2', `LSN ${firstLsn + at} is on the disk with another record`)
-      }
-      if (owner !== NOOP && this.refusedOwners.includes(owner)) {
-        throw new Violation('P5', `LSN ${firstLsn + at} was refused, and is on the disk`)
-      }
-      if (firstLsn + at > durableLsn) throw new Violation('P1', 'the disk is ahead of what was checked')
-    }
-    this.checkOnce()
-    if (isClean && machine.deaths === 0) this.checkComplete()
-    if (isClean && machine.deaths === 0 && machine.timeOuts === 0 && this.counter(9) !== 0) {
-      throw new Violation('P10', 'recheckRescues is not 0')
-    }
-  }
-
-  /** When nothing went wrong, and nobody closed the log, every record that was submitted is on the disk. */
-  private checkComplete(): void {
-    const { threads } = this.configuration
-    const found = this.disk.durable.reduce((count, owner) => (owner > 0 ? count + 1 : count), 0)
-    const isComplete = found === this.submittedCount
-    if (!isComplete && !threads.some(({ tasks }) => tasks.some(({ kind }) => kind === 'close'))) {
-      throw new Violation('P3', `${found} records are on the disk, ${this.submittedCount} were submitted`)
-    }
-  }
-
-  private checkOnce(): void {
-    const { durable } = this.disk
-    for (let at = 0; at < durable.length; at++) {
-      if (durable[at] <= 0) continue
-      for (let other = at + 1; other < durable.length; other++) {
-        if (durable[other] === durable[at]) throw new Violation('P3', `a record is on the disk twice`)
-      }
-    }
-  }
-
-  private checkVerdictsAreFinal(): void {
-    const { machine, configuration, protocol, threads } = this
-    for (let at = 0; at < this.verdicts.length; at++) {
-      if (this.verdicts[at] === 0) continue
-      const asked = protocol.askVerdict(threads[0], configuration.firstLsn + at) as unknown
-      const verdict = machine.callQuietly(asked as Generator<undefined, number>)
-      // Between a resume that failed and the next one nothing is told.
-      if (outcomeOf(verdict) !== outcomeOf(this.verdicts[at]) && verdict !== VERDICT_PENDING) {
-        throw new Violation(
-          'P5',
-          `the verdict on record ${configuration.firstLsn + at} was ${this.verdicts[at]}, now it is ${verdict}`,
-        )
-      }
-    }
-  }
-
-  private wideAt(word: number): number {
-    return new Float64Array(this.words.buffer, word * 4, 1)[0]
-  }
-
-  private counter(index: number): number {
-    return this.wideAt(208 + index * 2)
-  }
-
-  /** For traces: which threads ended how. */
-  describeThreads(): string {
-    return Array.from(this.machine.states, (state, index) =>
-      state === DONE ? '' : `T${index} ${['ready', 'waits', 'polls', '', 'dead'][state]}`,
-    )
-      .filter((text) => text !== '')
-      .join(', ')
-  }
-}
-
-/** What a verdict says of the record; why it is so may be told in two ways. */
-function outcomeOf(verdict: number): 'durable' | 'indeterminate' | 'not-written' | 'pending' {
-  if (verdict === VERDICT_DURABLE) return 'durable'
-  if (verdict === VERDICT_INDETERMINATE || verdict === VERDICT_ABANDONED) return 'indeterminate'
-  return verdict === VERDICT_PENDING ? 'pending' : 'not-written'
-}
-
-const FINISHER_TASKS: Task[] = [{ kind: 'commit', record: 0 }]
-
-function countRecords(threads: readonly ThreadPlan[]): number {
-  let count = 0
-  for (const { tasks } of threads) {
-    for (const task of tasks) {
-      if (task.kind === 'batch') count += task.count
-      else if (task.kind === 'commit' || task.kind === 'append') count++
-    }
-  }
-  return count
-}
-
-function ownerCode(thread: number, record: number): number {
-  return thread * 16 + record + 1
 }
 
 function payloadOf(thread: number, record: number, bytes: number): Uint8Array {

@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
-import { buildProtocol, loadProtocol } from '../model/build-protocol.ts'
 import { EXPLORATIONS } from '../model/configurations.ts'
-import { explore } from '../model/explorer.ts'
+import { buildExplored, explore } from '../model/explorer.ts'
 import { copySource } from '../support/mutate.ts'
 import type { ExplorationKiller, Mutant, TestKiller } from './mutant.ts'
 
@@ -40,8 +39,8 @@ async function surviveExploration(
   { exploration: name }: ExplorationKiller,
 ): Promise<string | undefined> {
   const exploration = EXPLORATIONS.find((each) => each.name === name)!
-  const loaded = loadProtocol(await buildProtocol(edits))
-  const { failure, schedules } = explore(exploration, loaded, { budgetMs: EXPLORATION_MS, seed: 1 })
+  const build = await buildExplored(edits)
+  const { failure, schedules } = explore(exploration, build, { budgetMs: EXPLORATION_MS, seed: 1 })
   return failure === undefined ? `not killed in ${schedules} schedules of “${name}”` : undefined
 }
 

@@ -105,7 +105,7 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
         replace: 'return false',
       },
     ],
-    killedBy: { exploration: 'random: failures and resume, D=2' },
+    killedBy: { exploration: 'random: 3 threads x 1 commit, D=1' },
   },
   {
     name: 'the lead is not handed over',

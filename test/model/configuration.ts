@@ -1,0 +1,32 @@
+import type { SyncMethod } from '../../src/storage/sync-method.ts'
+import type { Task } from './protocol-entry.ts'
+import type { Limits } from './scheduling.ts'
+
+/** What a thread of a configuration does. */
+export interface ThreadPlan {
+  tasks: Task[]
+  /** Serves others and never ends by itself. */
+  isDaemon?: boolean
+  /** May be killed, when the configuration allows deaths. */
+  isMortal?: boolean
+  /** In place of dying, its call is cut off (as by a `vm` timeout), and it goes on with its next task. */
+  survives?: boolean
+}
+
+/** One small log, its threads, and what may go wrong. */
+export interface Configuration {
+  name: string
+  threads: ThreadPlan[]
+  ringGranules: number
+  slots: number
+  method: SyncMethod
+  firstLsn: number
+  ringPosition: number
+  /** Frames per segment. */
+  segmentFrames: number
+  /** Payload bytes of a record: 8 take one granule, 40 take two. */
+  payloadBytes: number
+  limits: Limits
+  /** A seal is written when the log is idle. */
+  seals: boolean
+}

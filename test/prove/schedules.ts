@@ -1,0 +1,128 @@
+// Part of the proof: the production ring and commit protocol under every schedule, as test/model makes them, with
+// deaths, faults of the disk and crashes.
+//
+//   node scripts/run.mjs test/prove/schedules.ts [--full] [--seconds N] [--seed N] [--only TEXT] [--processes 2]
+//
+// Threads are switched before operations of shared memory and of the disk, and nowhere else; "all" means that every
+// schedule within the bounds of that configuration (so many preemptions, deaths, faults) was run, "cut" that there are
+// more. Threads are not switched where the order cannot matter (test/model/sites.ts says how that is known); states
+// that look alike are never taken for the same. A crash is not an answer among others: at every instant of every
+// schedule at which the disk changed or somebody was told something, every disk that a crash can leave is recovered
+// by the production code and compared with what was told.
+
+import { parseArgs } from 'node:util'
+import { EXPLORATIONS, type Exploration } from '../model/configurations.ts'
+import { Shards } from '../model/shards.ts'
+import { describeExplored, describeFailure, type Explored } from '../model/tally.ts'
+import { explorePlanned } from './schedules/plan.ts'
+import { type Check, type Count, finish } from './support/report.ts'
+
+const { values: args } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: false },
+    seconds: { type: 'string' },
+    seed: { type: 'string', default: process.env.SEED ?? String(Math.trunc(Math.random() * 2 ** 30)) },
+    only: { type: 'string', default: '' },
+    processes: { type: 'string', default: '2' },
+  },
+})
+
+const LEAST_SCHEDULES = args.full ? 10_000_000 : 1_000_000
+/** With less time than this, nothing is said of how many there must be. */
+const LEAST_SECONDS = args.full ? 900 : 120
+const seconds = Number(args.seconds ?? (args.full ? 1400 : 165))
+
+const explorations = EXPLORATIONS.filter(({ name }) => name.includes(args.only))
+console.log(`${explorations.length} configurations, ${args.processes} processes, SEED=${args.seed}`)
+
+const rows: { exploration: Exploration; explored: Explored }[] = []
+const shards = await Shards.start(Number(args.processes))
+const startedAt = performance.now()
+await explorePlanned(shards, explorations, {
+  processes: Number(args.processes),
+  budgetMs: seconds * 1000,
+  seed: Number(args.seed),
+  onExplored: (exploration, explored) => {
+    rows.push({ exploration, explored })
+    console.log(describeExplored(exploration, explored))
+    if (explored.failure !== undefined) console.log(describeFailure(explored.failure))
+  },
+})
+shards.end()
+console.log(`explored for ${Math.round((performance.now() - startedAt) / 1000)} s`)
+
+const checks: Check[] = rows.map(({ explored: { name, failure } }) => ({
+  name: `every schedule that was run keeps every promise: ${name}`,
+  passed: failure === undefined,
+}))
+checks.push(checkTotal())
+
+finish({
+  part: 'schedules',
+  title: 'The ring and commit protocol under schedules that the explorer chooses',
+  promises: ['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'P7', 'P9', 'P10', 'P11'],
+  counts: [...totals(), ...rows.flatMap(countsOf)],
+  checks,
+  seed: args.seed,
+})
+
+function sum(
+  of: (explored: Explored) => number,
+  which: (exploration: Exploration) => boolean = () => true,
+): number {
+  return rows.reduce((total, { exploration, explored }) => total + (which(exploration) ? of(explored) : 0), 0)
+}
+
+function checkTotal(): Check {
+  const name = `at least ${LEAST_SCHEDULES.toLocaleString('en')} different schedules`
+  const passed = sum(({ schedules }) => schedules) >= LEAST_SCHEDULES
+  if (args.only !== '') return { name, passed, skipped: 'not all configurations were explored' }
+  return seconds < LEAST_SECONDS
+    ? { name, passed, skipped: `in less than ${LEAST_SECONDS} s` }
+    : { name, passed }
+}
+
+function totals(): Count[] {
+  const whole = rows.filter(({ explored }) => explored.isExhausted)
+  const core = rows.filter(({ exploration }) => exploration.isCore)
+  return [
+    { label: 'schedules, all different', value: sum(({ schedules }) => schedules) },
+    {
+      label: 'of them in configurations whose schedules were all run',
+      value: whole.reduce((total, { explored }) => total + explored.schedules, 0),
+    },
+    {
+      label: 'of them at random',
+      value: sum(
+        ({ schedules }) => schedules,
+        ({ isRandom }) => isRandom,
+      ),
+    },
+    {
+      label: 'configurations whose schedules were all run',
+      value: whole.length,
+      of: rows.filter(({ exploration }) => !exploration.isRandom).length,
+    },
+    {
+      label: 'of 2 and 3 threads with 1 and 2 commits, with 1 and 2 staging slots',
+      value: core.filter(({ explored }) => explored.isExhausted).length,
+      of: core.length,
+    },
+    { label: 'operations', value: sum(({ steps }) => steps) },
+    { label: 'deaths', value: sum(({ deaths }) => deaths) },
+    { label: 'writes, syncs, opens and fences that failed', value: sum(({ faults }) => faults) },
+    { label: 'waits that ended early', value: sum(({ timeOuts }) => timeOuts) },
+    { label: 'instants at which a crash was looked at', value: sum(({ crashPoints }) => crashPoints) },
+    { label: 'different disks after a crash, recovered', value: sum(({ recovered }) => recovered) },
+  ]
+}
+
+function countsOf({ exploration, explored }: { exploration: Exploration; explored: Explored }): Count[] {
+  const { name, schedules, isExhausted, deaths, faults } = explored
+  const kind = exploration.isRandom ? '' : isExhausted ? ' (all)' : ' (cut: there are more)'
+  const counts: Count[] = [{ label: `${name}${kind}`, value: schedules }]
+  if (isExhausted) counts[0].of = schedules
+  if (deaths > 0) counts.push({ label: `${name}: deaths`, value: deaths })
+  if (faults > 0) counts.push({ label: `${name}: faults`, value: faults })
+  return counts
+}
