@@ -20,6 +20,10 @@ const RANDOM_SHARE = 0.4
 const LARGE_SHARE = 1.5
 const LEAST_MS = 300
 
+function sizeOf({ threads }: Exploration): number {
+  return threads.reduce((sum, { tasks }) => sum + tasks.length, 0)
+}
+
 /** Explores configurations: the core in full if there is time, then each of the others for its share. */
 export async function explorePlanned(
   shards: Shards,
@@ -27,7 +31,7 @@ export async function explorePlanned(
   plan: Plan,
 ): Promise<void> {
   const endMs = performance.now() + plan.budgetMs
-  const core = explorations.filter(({ isCore }) => isCore)
+  const core = explorations.filter(({ isCore }) => isCore).sort((one, other) => sizeOf(one) - sizeOf(other))
   const others = explorations.filter(({ isCore, isRandom }) => !isCore && !isRandom)
   const random = explorations.filter(({ isRandom }) => isRandom)
   const coreEndMs = core.length === explorations.length ? endMs : endMs - plan.budgetMs * (1 - CORE_SHARE)
