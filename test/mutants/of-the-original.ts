@@ -165,6 +165,7 @@ export const DEFECTS_OF_THE_ORIGINAL: readonly Mutant[] = [
     killedBy: {
       file: 'test/regression/defect-f.test.ts',
       test: 'after a failed sync nothing is acknowledged',
+      endsFile: true,
     },
   },
   {
