@@ -13,7 +13,7 @@ export interface Plan {
 /** The core is divided, so that all processes have work to its end. */
 const CORE_PARTS = 8
 /** The most of all time that it gets. */
-const CORE_SHARE = 0.65
+const CORE_SHARE = 0.5
 /** Of the time that the core leaves, this share goes to the random schedules. */
 const RANDOM_SHARE = 0.4
 /** Small configurations end early: larger ones may take more than an equal share. */
