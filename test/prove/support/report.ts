@@ -35,7 +35,9 @@ export interface PartReport {
 /** Prints the report and hands it to scripts/prove.mjs; the process ends with 1 if a check failed. */
 export function finish(report: PartReport): void {
   for (const { label, value, of } of report.counts) {
-    console.log(`${label}: ${value.toLocaleString('en')}${of === undefined ? '' : ` of ${of.toLocaleString('en')}`}`)
+    console.log(
+      `${label}: ${value.toLocaleString('en')}${of === undefined ? '' : ` of ${of.toLocaleString('en')}`}`,
+    )
   }
   for (const { name, passed, skipped } of report.checks) {
     if (skipped !== undefined) console.log(`skipped: ${name} (${skipped})`)
