@@ -23,23 +23,33 @@ export function baseLogs(): BaseLog[] {
     plain('large frames', oneSegment(7).put('x'.repeat(4200)).put('y'.repeat(300), 'z').put('end')),
     plain('several segments', severalSegments()),
     plain('a fence after a failure', fenced()),
+    plain('a fence without a frame behind it', fencedAndEmpty()),
     plain('a gap behind copied frames', copied()),
     plain('a fence that was replaced', fencedTwice()),
     recycled(),
   ]
 }
 
-/** A log, and as its files' earlier life segments full of frames. */
+/**
+ * A log, and as its files' earlier life segments full of frames. They had the same numbers, as one has that a crash
+ * kept from being used, so that nothing but half of a salt tells the lives apart.
+ */
 export function withOlderLife(
   name: string,
   files: Map<string, Uint8Array>,
   isCutEverywhere: boolean,
 ): BaseLog {
   const stale = new Map<string, Uint8Array>()
-  for (const [file, { length }] of files) {
-    const old = new HandmadeLog().segment({ segmentSequence: 100 + stale.size }, length)
-    while (old.offset < length) old.put(`of an earlier life ${old.offset}`)
-    stale.set(file, old.file(old.segmentSequence))
+  for (const [file, bytes] of files) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const salt = view.getBigUint64(16, true) ^ (stale.size % 2 === 0 ? 1n << 40n : 1n)
+    const segmentSequence = Number(view.getBigUint64(8, true))
+    const old = new HandmadeLog().segment({ segmentSequence, salt }, bytes.length)
+    while (old.offset < bytes.length) {
+      const payload = Buffer.from(`of an earlier life ${old.offset}`)
+      old.frame({ records: [{ lsn: old.nextLsn, payload }], salt })
+    }
+    stale.set(file, old.file(segmentSequence))
   }
   return { name, files, stale, isCutEverywhere }
 }
@@ -101,6 +111,15 @@ function fenced(): HandmadeLog {
   log.put('failed').put('failed, too')
   log.cutSegment({ segment: 1, last, gapLast: 4 }, 4 * BLOCK)
   return log.frame({ records: [{ lsn: 5, payload: Buffer.from('five') }], durableLsn: 2 }).put('six')
+}
+
+/** Nothing but the fence proves the only frame of the segment before. */
+function fencedAndEmpty(): HandmadeLog {
+  const log = oneSegment(3).put('one').put('two')
+  log.segment({}, 4 * BLOCK).put('three')
+  const { last } = log
+  log.put('failed')
+  return log.cutSegment({ segment: 2, last, gapLast: 4 }, 2 * BLOCK)
 }
 
 /** After an unclean end recovery copied the frames that nothing proved, and left a gap. */

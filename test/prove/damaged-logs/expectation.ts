@@ -35,7 +35,7 @@ export class Oracle {
   readonly records: readonly string[]
   /** No LSN up to here may be handed out again. */
   readonly highestLsn: number
-  /** All records that were ever written, also those that were cut off. */
+  /** All records that were ever written, also those that were cut off, and those of an earlier life. */
   readonly known: ReadonlySet<string>
   readonly #files: ReadonlyMap<string, Uint8Array>
   /** The headers of these segments and of those that stood in their files before. */
@@ -56,7 +56,9 @@ export class Oracle {
     }
     this.records = records
     const written = [...this.shape.frames, ...this.shape.laterFrames, ...this.shape.voidFrames]
-    this.known = new Set(written.flatMap((frame) => frame.records))
+    const older = shapeOf(stale)
+    const everWritten = [...written, ...older.frames, ...older.laterFrames, ...older.voidFrames]
+    this.known = new Set(everWritten.flatMap((frame) => frame.records))
     this.highestLsn = Math.max(0, ...written.map(({ firstLsn, lsnCount }) => firstLsn + lsnCount - 1))
   }
 
