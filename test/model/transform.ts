@@ -39,9 +39,8 @@ const SILENT = new Set(
 )
 /** Receivers by which methods of the same name are told apart. */
 const RECEIVERS = new Set(['wide', 'fs', 'liveness'])
-/** Views on the shared memory, and methods of theirs (or of a DataView on it) that change it. */
-const RAW_VIEWS = new Set(['words', 'bytes', 'targetWords', 'targetBytes'])
-const RAW_METHODS = /^(fill|copyWithin|set|setUint8|setUint16|setUint32|setInt32|setBigUint64)$/
+/** Methods of a typed array, and of a DataView, that change it. */
+const RAW_METHODS = /^(fill|copyWithin|set|set(Big)?(Int|Uint|Float)\d+)$/
 
 interface AnyNode extends Node {
   [key: string]: unknown
@@ -171,13 +170,11 @@ function noteOperation(found: Found, node: AnyNode, parents: readonly AnyNode[])
   else found.steps.add(key)
 }
 
+/** An element of anything, which may be a view on the shared memory; a method that changes many of its elements. */
 function isRaw(node: AnyNode): boolean {
-  const object = node.object as AnyNode
-  if (object.type === 'Super') return false
-  const view = object.type === 'MemberExpression' ? (object.property as AnyNode).name : object.name
-  if (RAW_VIEWS.has(view as string) && node.computed === true) return true
-  const name = (node.property as AnyNode).name as string
-  return node.computed !== true && RAW_METHODS.test(name) && (RAW_VIEWS.has(view as string) || name !== 'set')
+  if ((node.object as AnyNode).type === 'Super') return false
+  if (node.computed === true) return (node.property as AnyNode).type !== 'Literal'
+  return RAW_METHODS.test((node.property as AnyNode).name as string)
 }
 
 function asFunction(node: AnyNode, [parent]: readonly AnyNode[]): FoundFunction | undefined {
