@@ -290,9 +290,9 @@ export class Control {
    */
   ringCommitter(): void {
     this.giveCommitterDuty()
-    const state = load(this.words, at.COMMITTER_SLEEPING)
-    if (state === COMMITTER_AWAKE) return
-    if (!compareExchange(this.words, at.COMMITTER_SLEEPING, state, COMMITTER_AWAKE)) return
+    if (load(this.words, at.COMMITTER_SLEEPING) === COMMITTER_AWAKE) return
+    // Only the committer itself says that it is awake: who said it in its place, and died before the notify, would
+    // let it sleep for ever.
     add(this.words, at.DOORBELL, 1)
     notify(this.words, at.DOORBELL, 1)
   }

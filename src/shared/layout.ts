@@ -95,7 +95,7 @@ export const SPACE = 144
 export const SPACE_WANTED = 145
 // 160  | DOORBELL                 | anybody         | committer    | a counter
 export const DOORBELL = 160
-// 161  | COMMITTER_SLEEPING       | committer, ringer| -           | COMMITTER_AWAKE, _IDLE or _BUSY: stored before its last look at the ring
+// 161  | COMMITTER_SLEEPING       | committer       | -            | COMMITTER_AWAKE, _IDLE or _BUSY: stored before its last look at the ring
 export const COMMITTER_SLEEPING = 161
 // 162  | COMMITTER_CLIENT         | committer       | -            | its client number, 0 before it started
 export const COMMITTER_CLIENT = 162

@@ -101,7 +101,12 @@ function renderRuns(parts: readonly PartResult[]): string {
     const skipped = result.checks.filter((check) => check.skipped !== undefined)
     const checks = `${result.checks.length - skipped.length} checks passed`
     const left = skipped.map(({ name, skipped: reason }) => `skipped: ${name} (${reason})`)
-    const cells = [[checks, ...left, ...counts].join('<br>'), result.size, String(result.seconds), result.seed ?? '']
+    const cells = [
+      [checks, ...left, ...counts].join('<br>'),
+      result.size,
+      String(result.seconds),
+      result.seed ?? '',
+    ]
     return `| ${link(partFile(result.part), result.part)}<br>${result.title} | ${cells.join(' | ')} |`
   })
   return `| part | counts | size | seconds | seed |\n|---|---|---|---|---|\n${rows.join('\n')}\n\n${renderMachines(parts)}`
