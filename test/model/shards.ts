@@ -106,6 +106,7 @@ function addUp(parts: readonly Explored[]): Explored {
   return {
     name: parts[0].name,
     schedules: sum(({ schedules }) => schedules),
+    runs: sum(({ runs }) => runs),
     steps: sum(({ steps }) => steps),
     deaths: sum(({ deaths }) => deaths),
     faults: sum(({ faults }) => faults),

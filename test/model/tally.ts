@@ -9,6 +9,8 @@ export interface Explored {
   name: string
   /** Different ones. */
   schedules: number
+  /** Of random ones some come twice. */
+  runs: number
   steps: number
   deaths: number
   faults: number
@@ -47,7 +49,6 @@ export class Tally {
   private readonly loaded: LoadedProtocol
   private readonly budget: Budget
   private readonly startedAt: number
-  private runs: number
   readonly seen: Explored
 
   constructor(exploration: Exploration, loaded: LoadedProtocol, budget: Budget) {
@@ -55,10 +56,10 @@ export class Tally {
     this.loaded = loaded
     this.budget = budget
     this.startedAt = performance.now()
-    this.runs = 0
     this.seen = {
       name: exploration.name,
       schedules: 0,
+      runs: 0,
       steps: 0,
       deaths: 0,
       faults: 0,
@@ -75,7 +76,7 @@ export class Tally {
   /** After a run; false when it is enough. @param isNew no run before had the same schedule */
   count({ machine }: World, violation: Violation | undefined, isNew = true): boolean {
     const { seen, budget } = this
-    this.runs++
+    seen.runs++
     if (isNew) seen.schedules++
     seen.steps += machine.steps
     seen.deaths += machine.deaths
@@ -85,8 +86,8 @@ export class Tally {
       this.fail(violation, machine.schedule)
       return false
     }
-    if (this.runs >= (budget.maxSchedules ?? Number.POSITIVE_INFINITY)) return false
-    return this.runs % CLOCK_EVERY !== 0 || performance.now() - this.startedAt < budget.budgetMs
+    if (seen.runs >= (budget.maxSchedules ?? Number.POSITIVE_INFINITY)) return false
+    return seen.runs % CLOCK_EVERY !== 0 || performance.now() - this.startedAt < budget.budgetMs
   }
 
   fail(violation: Violation, schedule: readonly number[]): void {
@@ -158,7 +159,7 @@ export class DifferentSchedules {
 
 /** One line about what was explored. */
 export function describeExplored({ isRandom }: Exploration, explored: Explored): string {
-  const { name, schedules, steps, seconds, deaths, faults, timeOuts, crashPoints, recovered } = explored
+  const { name, schedules, runs, steps, seconds, deaths, faults, timeOuts, crashPoints, recovered } = explored
   if (schedules === 0) return `none   ${name}: no time was left`
   const kind = isRandom ? 'random' : explored.isExhausted ? 'all' : 'cut'
   const chosen = [
@@ -167,7 +168,7 @@ export function describeExplored({ isRandom }: Exploration, explored: Explored):
     timeOuts > 0 ? `${timeOuts} early re-checks` : '',
     `${crashPoints} crash points, ${recovered} disks recovered`,
   ]
-  const counts = `${String(schedules).padStart(9)} ${String(Math.round(steps / schedules)).padStart(4)} steps`
+  const counts = `${String(schedules).padStart(9)} ${String(Math.round(steps / runs)).padStart(4)} steps`
   const speed = `${String(Math.round(schedules / seconds)).padStart(6)}/s`
   return `${kind.padEnd(6)} ${counts} ${speed}  ${name}: ${chosen.filter((text) => text !== '').join(', ')}`
 }
