@@ -116,23 +116,24 @@ export class Leader {
     if (context.writer.openSegment(context.control.segmentSequence())) return true
     const committer = context.control.committerClient()
     if (committer === context.client || committer === 0 || isClientGone(context, committer)) {
-      this.failUnderLock()
-    } else {
-      context.control.ringCommitter()
+      return this.openUnderLock()
     }
+    context.control.ringCommitter()
     return false
   }
 
-  /** Nobody can open the segment. Under the commit-lock, so that no frame is staged beside it. */
-  private failUnderLock(): void {
+  /**
+   * Once more: before the lock, the segment may have been changed, and the old one dropped. If nobody can open it, the
+   * log has failed: under the commit-lock, so that no frame is staged beside it.
+   */
+  private openUnderLock(): boolean {
     const { control, clients, client, writer } = this.context
     const owner = clients.nextOwner(client)
-    if (!control.acquireLock(0, owner)) return
-    // Once more: before the lock, the segment may have been changed, and the old one dropped.
-    if (!writer.openSegment(control.segmentSequence())) {
-      this.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
-    }
+    if (!control.acquireLock(0, owner)) return false
+    const isOpen = writer.openSegment(control.segmentSequence())
+    if (!isOpen) this.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
     control.releaseLock(owner)
+    return isOpen
   }
 
   /** Stages one batch, or returns STAGED_NOTHING. Only under the commit-lock. */
