@@ -2,7 +2,8 @@
  * What a crash can leave on the disk at any moment, and what recovery makes of it: the production code, from recorded
  * runs with real threads to the recovery of every state, and of every state that a crash of that recovery leaves.
  *
- *   node scripts/run.mjs test/prove/crash-states.ts [--full] [--seed N] [--seconds N] [--states N] [--replay FILE]
+ *   node scripts/run.mjs test/prove/crash-states.ts [--full] [--seed N] [--seconds N] [--states N] [--runs TEXT]
+ *   node scripts/run.mjs test/prove/crash-states.ts --replay FILE
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,6 +26,8 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seconds: { type: 'string' },
     states: { type: 'string' },
+    /** Only runs whose name contains this. */
+    runs: { type: 'string' },
     replay: { type: 'string' },
   },
 })
@@ -76,7 +79,7 @@ async function explore(): Promise<void> {
   try {
     // The first round is gone through in any case: it has every method, script and number of slots.
     for (let round = 0; round === 0 || !isOver(round); round++) {
-      for await (const { run, failure } of recordRound(random)) {
+      for await (const { run, failure } of recordRound(random, values.runs)) {
         const number = runCount++
         if (failure !== undefined) found.push(keep(run, failure, seed + number))
         if (isOver(round)) break
@@ -108,6 +111,10 @@ function report(tally: Tally, runCount: number, found: readonly Found[], missed:
     name: `${promise}: ${name}`,
     passed: !found.some(({ failure }) => failure.message.startsWith(`${promise}:`)),
   }))
+  checks.push({
+    name: 'the runs themselves went well',
+    passed: !found.some(({ failure }) => failure.message.startsWith('in the run itself')),
+  })
   checks.push({
     name: 'runs without file syncs, or without directory syncs, are noticed',
     passed: missed.length === 0,

@@ -34,7 +34,7 @@ export interface RunSpec {
 }
 
 /** A part of a run: some operations of each producer at the same time, or something that the host does. */
-export type RunStep = 'commits' | 'appends' | 'truncate' | 'idle' | 'reopen' | keyof typeof FAIL
+export type RunStep = 'commits' | 'singles' | 'appends' | 'truncate' | 'idle' | 'reopen' | keyof typeof FAIL
 
 /** A run as it was noted. */
 export interface RecordedRun extends Omit<RunSpec, 'steps'> {
@@ -116,6 +116,7 @@ class Run {
   async take(step: RunStep): Promise<void> {
     const log = this.#log as Log
     if (step === 'commits') await this.#operate(() => this.#randomCommits())
+    else if (step === 'singles') await this.#operate((number) => this.#singleCommits(number))
     else if (step === 'appends') await this.#operate(() => this.#randomAppends())
     else if (step === 'idle') await delay(IDLE_MS)
     else if (step === 'truncate') {
@@ -170,9 +171,9 @@ class Run {
     return new Worker(producerUrl, { workerData })
   }
 
-  async #operate(plan: () => ProducerOperation[]): Promise<void> {
+  async #operate(plan: (number: number) => ProducerOperation[]): Promise<void> {
     const answers = this.#producers.map((worker) => answerOf(worker))
-    for (const worker of this.#producers) worker.postMessage(plan())
+    for (const [number, worker] of this.#producers.entries()) worker.postMessage(plan(number))
     await Promise.all(answers)
   }
 
@@ -200,6 +201,11 @@ class Run {
       const kind = (['sync', 'sync', 'batch', 'batchPromise', 'promises'] as const)[random.int(5)]
       return this.#operation(kind, kind === 'sync' ? 1 : 2 + random.int(2))
     })
+  }
+
+  /** Of two producers only: with two slots their frames are written at the same time. */
+  #singleCommits(number: number): ProducerOperation[] {
+    return Array.from({ length: number < 2 ? 5 : 0 }, () => this.#operation('sync', 1))
   }
 
   #randomAppends(): ProducerOperation[] {

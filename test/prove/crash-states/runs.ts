@@ -14,26 +14,25 @@ import { BLOCK_BYTES } from './tiny-log.ts'
 const SCRIPTS: Record<string, readonly RunStep[]> = {
   'rotation and recycling': [
     'commits',
+    'singles',
     'truncate',
-    'commits',
+    'singles',
     'idle',
     'truncate',
     'appends',
-    'commits',
-    'truncate',
     'reopen',
     'commits',
     'truncate',
-    'commits',
+    'singles',
     'reopen',
     'appends',
   ],
   'failures and resume': [
-    'commits',
+    'singles',
     'write',
     'truncate',
     'sync',
-    'commits',
+    'singles',
     'truncate',
     'reopen',
     'short',
@@ -47,26 +46,30 @@ const SCRIPTS: Record<string, readonly RunStep[]> = {
 
 /** In a log that a crash left. */
 const AFTERLIFE: readonly RunStep[] = [
-  'commits',
+  'singles',
   'truncate',
   'appends',
   'sync',
   'commits',
   'reopen',
-  'commits',
+  'singles',
 ]
 
 const SLOT_COUNTS: readonly number[] = [1, 2]
 const MIN_SEGMENT_BLOCKS = 8
 
-/** A run to explore; with a failure, if what a crash of it left could not be opened again. */
+/** A run to explore; with a failure, if it failed itself, or what a crash of it left could not be opened again. */
 export interface Recorded {
   run: RecordedRun
   failure?: CrashFailure
 }
 
-/** One round: every script with every sync method and number of slots, and each again in a log that a crash left. */
-export async function* recordRound(random: Random): AsyncGenerator<Recorded> {
+/**
+ * One round: every script with every sync method and number of slots, and each again in a log that a crash left.
+ *
+ * @param only those whose name contains this
+ */
+export async function* recordRound(random: Random, only = ''): AsyncGenerator<Recorded> {
   for (const method of SYNC_METHODS) {
     for (const slots of SLOT_COUNTS) {
       for (const [script, steps] of Object.entries(SCRIPTS)) {
@@ -78,12 +81,24 @@ export async function* recordRound(random: Random): AsyncGenerator<Recorded> {
           segmentBytes,
           steps,
         }
-        const run = await recordRun(spec, join(temporaryDirectory(), 'log'), random)
-        yield { run }
+        if (!spec.name.includes(only)) continue
+        const recorded = await recordFirstLife(spec, random)
+        yield recorded
+        if (recorded.failure !== undefined) continue
         const name = `${spec.name}, and a second life after a crash`
-        yield await recordSecondLife({ ...spec, name, steps: AFTERLIFE }, run, random)
+        yield await recordSecondLife({ ...spec, name, steps: AFTERLIFE }, recorded.run, random)
       }
     }
+  }
+}
+
+async function recordFirstLife(spec: RunSpec, random: Random): Promise<Recorded> {
+  try {
+    return { run: await recordRun(spec, join(temporaryDirectory(), 'log'), random) }
+  } catch (error) {
+    const { steps: _, ...rest } = spec
+    const message = `in the run itself: ${(error as Error).stack}`
+    return { run: { ...rest, numbers: new Float64Array(0) }, failure: { message, steps: [] } }
   }
 }
 
