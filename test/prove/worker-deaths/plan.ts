@@ -54,6 +54,8 @@ export interface Work {
   attempts: number
   /** With how many staging slots it is tried. */
   slots: readonly number[]
+  /** Beside which hosts. Works much like one another share them, so that a full run comes to its end. */
+  hosts: readonly HostState[]
   /** The committer writes a seal when it has been idle for so long; 0: never. */
   sealIdleMs: number
 }
@@ -64,16 +66,26 @@ const LARGE_BYTES = 290 * 1024
 export const WORKS: readonly Work[] = [
   work('commitBatchSync of 3', 'producer', 'commitBatchSync', { recordCount: 3, slots: [2] }),
   work('commit', 'producer', 'commit', {}),
-  work('commitSync behind another leader', 'producer', 'follow', { slots: [1] }),
+  work('commitSync behind another leader', 'producer', 'follow', { slots: [1], hosts: ['blocked'] }),
   work('commitSync over changes of segments', 'producer', 'commitSync', {
     payloadBytes: LARGE_BYTES,
     attempts: 5,
     slots: [1],
+    hosts: ['idle'],
   }),
   work('leading for promises', 'committer', 'committer', { slots: [2] }),
-  work('leading for promises, then sealing', 'committer', 'committer', { slots: [1], sealIdleMs: 2 }),
+  work('leading for promises', 'committer', 'committer', { slots: [1], hosts: ['blocked'] }),
+  work('leading for promises, then sealing', 'committer', 'committer', {
+    slots: [1],
+    hosts: ['idle'],
+    sealIdleMs: 2,
+  }),
   work('making room', 'segment-keeper', 'rotate', { payloadBytes: LARGE_BYTES, attempts: 4 }),
-  work('dropping segments', 'segment-keeper', 'drop', { payloadBytes: LARGE_BYTES, slots: [1] }),
+  work('dropping segments', 'segment-keeper', 'drop', {
+    payloadBytes: LARGE_BYTES,
+    slots: [1],
+    hosts: ['idle'],
+  }),
 ]
 
 function work(name: string, role: Role, task: Work['task'], rest: Partial<Work>): Work {
@@ -86,6 +98,7 @@ function work(name: string, role: Role, task: Work['task'], rest: Partial<Work>)
     attempts: 1,
     sealIdleMs: 0,
     slots: SLOTS,
+    hosts: HOSTS,
     ...rest,
   }
 }
@@ -94,9 +107,17 @@ function work(name: string, role: Role, task: Work['task'], rest: Partial<Work>)
 export function operationsOf({ action }: DeathKind, { role }: Work): readonly TrapOperation[] {
   // Only at the file system's calls does a thread make any that could take long.
   if (action === 'holdInCall') return ['file', 'fileDone']
-  // What the file system throws is a failure of the disk, and no death. The keeper ends by what has no errno.
-  const isThrown = action === 'throw' || action === 'overflow'
-  return isThrown && role !== 'segment-keeper' ? ['memory'] : ['any']
+  return isThrown(action) && role !== 'segment-keeper' ? ['memory'] : ['any']
+}
+
+/** Why no thread of this role dies so at a call of the file system; undefined when it does. The keeper ends by what has no errno. */
+export function whyNotInFiles({ action }: DeathKind, { role }: Work): string | undefined {
+  if (!isThrown(action) || role === 'segment-keeper') return undefined
+  return 'what the file system throws is a failure of the disk, and no death'
+}
+
+function isThrown(action: TrapAction): boolean {
+  return action === 'throw' || action === 'overflow'
 }
 
 /** Why a thread of this role cannot die so at all, or not in this work; undefined when it can. */
