@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { allowLargeRequests } from './loop-device.ts'
 
 /** What kind of file system, how large, and on what sectors. */
 export interface DiskSpec {
@@ -59,9 +60,13 @@ export class SmallDisk {
     const image = join(this.#base, 'image')
     run('truncate', '-s', String(bytes), image)
     const device = run('losetup', '-f', '--show', '-b', String(sectorBytes), image).trim()
+    allowLargeRequests(basename(device))
     if (type === 'ext4') run('mkfs.ext4', '-q', '-F', '-m', '0', '-b', '4096', device)
-    else
-      run('mkfs.xfs', '-q', '-s', `size=${sectorBytes}`, '-b', `size=${Math.max(4096, sectorBytes)}`, device)
+    else {
+      const sizes = ['-s', `size=${sectorBytes}`, '-b', `size=${Math.max(4096, sectorBytes)}`]
+      // Forced: what the loop device cached of a former image may look like a file system.
+      run('mkfs.xfs', '-q', '-f', ...sizes, device)
+    }
     run('mount', device, this.path)
     // From here on the device goes away with the mount.
     run('losetup', '-d', device)

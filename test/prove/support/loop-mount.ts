@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { allowLargeRequests, requestLimit } from '../../support/loop-device.ts'
 import { run } from './scratch.ts'
 
 export type DiskType = 'ext4' | 'xfs'
@@ -25,6 +26,7 @@ export function makeFileSystem(type: DiskType, image: string): void {
 export function mountImage(type: DiskType, image: string, path: string): void {
   // The journal is not written out by a timer: only what somebody asks for is synced.
   run('mount', '-o', type === 'ext4' ? 'loop,commit=600' : 'loop', image, path)
+  allowLargeRequests(deviceOf(image)!)
 }
 
 /** Nothing stays in any cache: file system, page cache and loop device are gone. */
@@ -40,7 +42,7 @@ export function unmountImage(image: string, path: string): void {
  * least) reports all of it as written: a disk that lies, against which nobody can do anything.
  */
 export function writeByPage(image: string): void {
-  writeFileSync(`/sys/block/${deviceOf(image)}/queue/max_sectors_kb`, '4')
+  writeFileSync(requestLimit(deviceOf(image)!), '4')
 }
 
 function deviceOf(image: string): string | undefined {
