@@ -15,6 +15,9 @@ interface Run {
   lastLine: string
 }
 
+/** Who records the counts of the whole run does not mean those of the parts made here. */
+const { PROVE_RECORD: _record, PROVE_RESULT: _result, ...ENVIRONMENT } = process.env
+
 type Part = { name: string; ci?: number; full?: number }
 
 const passing = part('good', `[{ name: 'a', passed: true }, { name: 'b', passed: true }]`)
@@ -59,9 +62,10 @@ function prove(parts: Part[], files: Record<string, string>, args: string[] = ['
   return withParts(parts, files, (partsFile) => runProve(['--parts', partsFile, ...args]))
 }
 
-function runProve(args: string[]): Run {
+function runProve(args: string[], environment: Record<string, string> = {}): Run {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/prove.mjs', ...args], {
     encoding: 'utf8',
+    env: { ...ENVIRONMENT, ...environment },
   })
   return { code: status, output: stdout + stderr, lastLine: stdout.trimEnd().split('\n').at(-1) ?? '' }
 }
@@ -160,6 +164,23 @@ test('a full run hands its size, time and seed on, and writes its counts', () =>
   })
 })
 
+test('a run in the small size writes its counts only with --record or PROVE_RECORD=1', () => {
+  withParts([{ name: 'good', ci: 20 }], { good: passing }, (partsFile, home) => {
+    const results = join(home, 'results.json')
+    const args = ['--parts', partsFile, '--ci', '--results', results]
+    assert.is(runProve(args).code, 0)
+    assert.not(existsSync(results))
+    for (const [more, environment] of [
+      [['--record'], {}],
+      [[], { PROVE_RECORD: '1' }],
+    ] as const) {
+      assert.is(runProve([...args, ...more], environment).code, 0)
+      assert.is(JSON.parse(readFileSync(results, 'utf8')).parts[0].part, 'good')
+      rmSync(results)
+    }
+  })
+})
+
 test('a full run that fails leaves the counts of the former one', () => {
   const text = part('good', `[{ name: 'a', passed: false }]`)
   withParts([{ name: 'good', full: 20 }], { good: text }, (partsFile, home) => {
@@ -173,7 +194,9 @@ test('a full run that fails leaves the counts of the former one', () => {
 test('an interrupted run tells its part to end, and has no closing line', async () => {
   const wait = `process.on('SIGTERM', () => { console.log('cleaned', 'up'); process.exit(0) })\nconsole.log('waiting')\nsetInterval(() => {}, 1000)`
   await withParts([{ name: 'good', ci: 60 }], { good: wait }, async (partsFile) => {
-    const child = spawn(process.execPath, ['scripts/prove.mjs', '--ci', '--parts', partsFile])
+    const child = spawn(process.execPath, ['scripts/prove.mjs', '--ci', '--parts', partsFile], {
+      env: ENVIRONMENT,
+    })
     let output = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text
