@@ -52,7 +52,7 @@ export class CommitFailedError extends GroupWalError {
   override name = 'CommitFailedError'
   /** `not-written`: it is not in the log and never will be. `indeterminate`: it may be recovered after a crash, until `resume()` returned. */
   readonly outcome: CommitOutcome
-  /** The record's LSN, or undefined when it never got one. */
+  /** The record's LSN, of a batch that of its first record; undefined when it never got one. */
   readonly lsn: number | undefined
   constructor(
     message: string,
@@ -69,6 +69,7 @@ export class LogClosedError extends GroupWalError {
   override name = 'LogClosedError'
   /** `indeterminate` only when close() itself gave up on a write that did not end. */
   readonly outcome: CommitOutcome
+  /** As in CommitFailedError. */
   readonly lsn: number | undefined
   constructor(message: string, fields: { outcome: CommitOutcome; lsn?: number | undefined }) {
     super('GROUPWAL_CLOSED', message)
@@ -82,6 +83,7 @@ export class WaitGivenUpError extends GroupWalError {
   override name = 'WaitGivenUpError'
   /** `indeterminate`: it was published and may yet become durable. `not-written`: it was withdrawn before it got an LSN. */
   readonly outcome: CommitOutcome
+  /** As in CommitFailedError. */
   readonly lsn: number | undefined
   constructor(
     code: 'GROUPWAL_TIMEOUT' | 'GROUPWAL_ABORTED',

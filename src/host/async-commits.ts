@@ -6,7 +6,7 @@ import { waitAsync } from '../shared/atomics.ts'
 import { PHASE_OPEN, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import type { Batch } from './batch.ts'
 import { verdictError } from './failure.ts'
-import { EntryQueue, PENDING_FLUSH, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
+import { EntryQueue, lsnOfEntry, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
 
 /** How often a thread with pending promises looks whether somebody died; it also keeps the thread alive. */
 const GUARD_MS = 25
@@ -210,9 +210,7 @@ export class AsyncCommits {
     const verdict = phases.verdictOn(entry.lastLsn)
     if (verdict === VERDICT_PENDING) return false
     if (verdict !== VERDICT_DURABLE) {
-      // A flush begins with an append that may be durable: what failed is its last record. A batch fails as one.
-      const lsn = entry.kind === PENDING_FLUSH ? entry.lastLsn : entry.firstLsn
-      rejectEntry(entry, verdictError(verdict, lsn, phases))
+      rejectEntry(entry, verdictError(verdict, lsnOfEntry(entry), phases))
       return true
     }
     // A flush also speaks for the caller's earlier appends: one of them may have failed before a resume().

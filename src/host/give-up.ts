@@ -1,5 +1,5 @@
 import { WaitGivenUpError } from '../errors.ts'
-import { PENDING_FLUSH, type PendingEntry, rejectEntry } from './pending.ts'
+import { lsnOfEntry, PENDING_FLUSH, type PendingEntry, rejectEntry } from './pending.ts'
 import { checkOptionNames, describe } from './record-input.ts'
 
 /** How long a blocking call may wait. */
@@ -62,7 +62,7 @@ export function giveUpLater(
   const timeoutMs = options.timeoutMs === undefined ? undefined : checkTimeout(options.timeoutMs)
   const giveUp = (code: GiveUpCode, why: string, cause: unknown): void => {
     onGivenUp(entry)
-    const lsn = entry.lastLsn === 0 ? undefined : entry.lastLsn
+    const lsn = entry.lastLsn === 0 ? undefined : lsnOfEntry(entry)
     const isUnplacedFlush = entry.kind === PENDING_FLUSH && lsn === undefined
     rejectEntry(
       entry,

@@ -78,6 +78,12 @@ export class EntryQueue<T> {
   }
 }
 
+/** The LSN that an error of this entry names: of a batch its first. 0 as long as it has none. */
+export function lsnOfEntry({ kind, firstLsn, lastLsn }: PendingEntry): number {
+  // A flush begins with an append that may be durable.
+  return kind === PENDING_FLUSH ? lastLsn : firstLsn
+}
+
 /** Settles an entry as durable. */
 export function resolveEntry(entry: PendingEntry): void {
   if (entry.isSettled) return

@@ -23,6 +23,7 @@ import {
 import {
   type BatchResult,
   type CommitResult,
+  lsnOfEntry,
   PENDING_BATCH,
   PENDING_COMMIT,
   PENDING_FLUSH,
@@ -104,7 +105,8 @@ export class Producer {
   /**
    * Commits records together: recovered all or not at all. Blocks this thread.
    *
-   * @throws as commitSync; RangeError when they do not fit into one batch (option maxBatchBytes)
+   * @throws as commitSync, `lsn` being that of the first record; RangeError when they do not fit into one batch
+   *   (option maxBatchBytes)
    */
   commitBatchSync(records: readonly RecordInput[], options?: WaitOptions): BatchResult {
     const deadlineMs = deadlineOf(options, this.#nowMs)
@@ -114,7 +116,7 @@ export class Producer {
     this.#placer.reserve(batch.granules, batch.records.length, deadlineMs)
     const firstLsn = this.#placer.publishBatch(batch)
     const lastLsn = firstLsn + batch.records.length - 1
-    this.#awaitDurable(lastLsn, lastLsn, deadlineMs)
+    this.#awaitDurable(lastLsn, lastLsn, deadlineMs, firstLsn)
     return { firstLsn, lastLsn, durable: true }
   }
 
@@ -262,27 +264,28 @@ export class Producer {
     }
   }
 
-  /** Waits, and leaves the call with the verdict on everything from `firstLsn` to `lsn`. */
-  #awaitDurable(lsn: number, firstLsn: number, deadlineMs: number): void {
+  /** Waits, and leaves the call with the verdict on everything from `firstLsn` to `lsn`; errors name `toldLsn`. */
+  #awaitDurable(lsn: number, firstLsn: number, deadlineMs: number, toldLsn: number = lsn): void {
     const { phases } = this.#context
     const verdict = this.#follower.awaitVerdict(lsn, deadlineMs)
     this.#placer.leave()
-    if (verdict === VERDICT_PENDING) throw givenUpError('GROUPWAL_TIMEOUT', 'timeoutMs passed', lsn)
-    if (verdict !== VERDICT_DURABLE) throw verdictError(verdict, lsn, phases)
+    if (verdict === VERDICT_PENDING) throw givenUpError('GROUPWAL_TIMEOUT', 'timeoutMs passed', toldLsn)
+    if (verdict !== VERDICT_DURABLE) throw verdictError(verdict, toldLsn, phases)
     const failedLsn = firstLsn === lsn ? 0 : phases.firstFailedIn(firstLsn, lsn)
     if (failedLsn !== 0) throw verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases)
   }
 
   /** The LSN is noted before the record can be seen: should this call be cut off, it is not published again. */
   #publishReserved(entry: PendingEntry, batch: Batch): void {
-    entry.lastLsn = this.#placer.reservedLsn + batch.records.length - 1
+    entry.firstLsn = this.#placer.reservedLsn
+    entry.lastLsn = entry.firstLsn + batch.records.length - 1
     this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
   }
 
   /** A call that published this record was cut off (a `vm` timeout, a stack overflow): nobody knows how far it came. */
   #wasCutOff(entry: PendingEntry): boolean {
     if (entry.lastLsn === 0 || entry.isSettled) return entry.isSettled
-    rejectEntry(entry, givenUpError('GROUPWAL_ABORTED', 'the call was cut off', entry.lastLsn))
+    rejectEntry(entry, givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry)))
     return true
   }
 

@@ -22,11 +22,11 @@ test('a commit that times out gives up the wait, not the record: it is indetermi
   })
 })
 
-test('a commitBatch that times out is indeterminate as a whole', async () => {
+test('a commitBatch that times out is indeterminate as a whole, and the error names its first LSN', async () => {
   await withHeldDisk({}, async ({ log, gate, producer }) => {
     const records = [{ payload: 'b1' }, { payload: 'b2' }]
     const failure = await failureWith('GROUPWAL_TIMEOUT', producer.commitBatch(records, SOON))
-    assert.equal([failure.outcome, failure.lsn], ['indeterminate', 3])
+    assert.equal([failure.outcome, failure.lsn], ['indeterminate', 2])
     gate.open()
     await producer.flush()
     assert.equal(textsOf(log), ['held', 'b1', 'b2'])
@@ -117,7 +117,7 @@ test('blocking calls time out alike: published is indeterminate, without a place
     const published = await remote.fails('commitSync', { payload: 'late' }, SOON)
     assert.equal([published.code, published.outcome, published.lsn], ['GROUPWAL_TIMEOUT', 'indeterminate', 2])
     const batch = await remote.fails('commitBatchSync', [{ payload: 'b1' }, { payload: 'b2' }], SOON)
-    assert.equal([batch.code, batch.outcome, batch.lsn], ['GROUPWAL_TIMEOUT', 'indeterminate', 4])
+    assert.equal([batch.code, batch.outcome, batch.lsn], ['GROUPWAL_TIMEOUT', 'indeterminate', 3])
     const flushed = await remote.fails('flushSync', undefined, SOON)
     assert.equal([flushed.code, flushed.lsn], ['GROUPWAL_TIMEOUT', 4])
     let filled = 4
