@@ -22,7 +22,7 @@ export interface DamageAnswer {
   seen: Record<Seen, number>
   /** The time ran out. */
   isCutShort: boolean
-  /** What was wrong, and how to have it again. */
+  /** What was wrong, with the stack, since it may be a crash of the reader; and how to have it again. */
   failure: string | undefined
 }
 
@@ -60,7 +60,7 @@ function sweep({ sweep, log, part, parts }: Extract<Job, { kind: 'sweep' }>, ans
       count(answer, judges[log].judge(damage))
     } catch (error) {
       const places = damage.map(({ file, at, bytes }) => `${file} at ${at}, ${bytes?.length ?? 'cut'}`)
-      answer.failure = `${logs[log].name}, ${sweep}: ${places.join('; ')}: ${(error as Error).message}`
+      answer.failure = `${logs[log].name}, ${sweep}: ${places.join('; ')}: ${(error as Error).stack}`
       return
     }
   }
@@ -71,14 +71,17 @@ function strikeAtRandom({ seed, runs }: Extract<Job, { kind: 'random' }>, answer
   const property = fc.property(randomDamage(logs.length), ([log, blows]) => {
     count(answer, judges[log].judge(strike(logs[log], blows), met[log]))
   })
-  const { failed, counterexample, counterexamplePath, errorInstance } = fc.check(property, {
+  const details = fc.check(property, {
     seed,
     numRuns: runs,
     interruptAfterTimeLimit: Math.max(0, deadlineMs - Date.now()),
   })
-  if (!failed) return
-  const [log, blows] = counterexample![0]
+  const { interrupted, counterexample, counterexamplePath, errorInstance } = details
+  answer.isCutShort = interrupted
+  // Not `failed`: a check that is interrupted before its first run has failed, too.
+  if (counterexample === null) return
+  const [log, blows] = counterexample[0]
   answer.failure =
-    `${logs[log].name}, ${JSON.stringify(blows)}: ${(errorInstance as Error).message}\n` +
+    `${logs[log].name}, ${JSON.stringify(blows)}: ${(errorInstance as Error).stack}\n` +
     `  again: --seed ${seed} --path ${counterexamplePath}`
 }
