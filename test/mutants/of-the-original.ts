@@ -47,8 +47,8 @@ export const DEFECTS_OF_THE_ORIGINAL: readonly Mutant[] = [
     edits: [
       {
         file: PRODUCER,
-        find: '    if (verdict !== VERDICT_DURABLE) throw verdictError(verdict, lsn, phases)',
-        replace: '    if (this.lastCommitFailed) throw verdictError(verdict, lsn, phases)',
+        find: '    if (verdict !== VERDICT_DURABLE) throw verdictError(verdict, toldLsn, phases)',
+        replace: '    if (this.lastCommitFailed) throw verdictError(verdict, toldLsn, phases)',
       },
     ],
     killedBy: { file: 'test/regression/defect-b.test.ts', test: 'a late follower of a durable batch' },
