@@ -3,7 +3,8 @@ export const CLAIMS = {
   naive: 'a naive retry of the failed sync is told OK by this kernel, and its data is gone',
   waiters:
     'every waiter (sync, batch, flush, promise) gets a CommitFailedError of its own, with outcome and cause',
-  verdict: 'no waiter is told of the failure of a record that is durable',
+  verdict:
+    'all who ask for a record, flushes too, are told the same of it, and no failure when it is durable',
   durable: 'durableLsn does not move after the failure, and covers everything acknowledged',
   retry: 'nothing is retried: no frame is written twice, and the failed file is left alone',
   full: 'resume() and a new open are refused while there is no space',

@@ -23,9 +23,12 @@ export interface StorySpec {
 }
 
 export interface Story {
+  spec: StorySpec
   acknowledged: number
   failures: number
   indeterminate: number
+  /** Verdicts on records that somebody else was told of, too. */
+  shared: number
   /** What each waiter was told as the cause, and the naive retry at first. */
   causes: (string | undefined)[]
   naiveCodes: string[]
@@ -50,15 +53,7 @@ export async function tellStory(base: string, spec: StorySpec): Promise<Story> {
 }
 
 class Teller {
-  readonly story: Story = {
-    acknowledged: 0,
-    failures: 0,
-    indeterminate: 0,
-    causes: [],
-    naiveCodes: [],
-    failedCalls: 0,
-    broken: [],
-  }
+  readonly story: Story
   readonly #disk: ThinDisk
   readonly #spec: StorySpec
   readonly #directory: string
@@ -75,6 +70,17 @@ class Teller {
 
   constructor(disk: ThinDisk, spec: StorySpec) {
     const { method, stagingSlots, payloadBytes } = spec
+    this.story = {
+      spec,
+      acknowledged: 0,
+      failures: 0,
+      indeterminate: 0,
+      shared: 0,
+      causes: [],
+      naiveCodes: [],
+      failedCalls: 0,
+      broken: [],
+    }
     this.#disk = disk
     this.#spec = spec
     this.#directory = join(disk.path, 'log')
@@ -181,28 +187,51 @@ class Teller {
 
   #judgeFailures({ failures, acknowledged }: FailedTale): void {
     for (const way of WAYS) {
+      // In a flush's way its last record is committed, which does not count, unless it was refused at once.
+      const counts = ({ isOfFlush, lsn }: ToldFailure) =>
+        lsn === undefined || isOfFlush === way.startsWith('flush')
       this.#expect(
         'waiters',
-        failures.some((failure) => failure.way === way),
+        failures.some((failure) => failure.way === way && counts(failure)),
         `${way} was never told`,
       )
     }
-    const told = new Set(acknowledged.map(({ lsn }) => lsn))
-    for (const failure of failures) {
-      const { code, outcome, lsn, cause, texts } = failure
-      const isComplete = code === 'GROUPWAL_COMMIT_FAILED' && outcome !== undefined && cause !== undefined
-      this.#expect('waiters', isComplete, `one was told ${show(failure)}`)
-      // Without an LSN it came too late to get one; else it is nobody else's.
-      if (lsn !== undefined) {
-        this.#expect('waiters', !told.has(lsn), `LSN ${lsn} is told of twice`)
-        told.add(lsn)
-      }
+    this.#judgeVerdicts(failures, acknowledged)
+    for (const { outcome, texts } of failures) {
       if (outcome === 'indeterminate') this.#indeterminate.push(...texts)
       else for (const text of texts) this.#never.add(text)
     }
     this.story.failures = failures.length
     this.story.indeterminate = failures.filter(({ outcome }) => outcome === 'indeterminate').length
     this.story.causes = failures.map(({ cause }) => cause)
+  }
+
+  /** A record has one waiter of its own, and any number of flushes may ask for it too: all are told the same. */
+  #judgeVerdicts(failures: ToldFailure[], acknowledged: Acknowledged[]): void {
+    const durable = new Set(acknowledged.map(({ lsn }) => lsn))
+    const owned = new Set<number>()
+    const verdicts = new Map<number, ToldFailure>()
+    for (const failure of failures) {
+      const { code, outcome, lsn, cause, texts, isOfFlush } = failure
+      const isComplete = code === 'GROUPWAL_COMMIT_FAILED' && outcome !== undefined && cause !== undefined
+      this.#expect('waiters', isComplete, `one was told ${show(failure)}`)
+      // Without an LSN it came too late to get one.
+      if (lsn === undefined) continue
+      const count = isOfFlush ? 1 : texts.length
+      for (let told = lsn; told < lsn + count; told++) {
+        this.#expect('waiters', isOfFlush || !owned.has(told), `LSN ${told} is told of twice`)
+        if (!isOfFlush) owned.add(told)
+        this.#expect('verdict', !durable.has(told), `LSN ${told} is acknowledged, and told ${show(failure)}`)
+        const other = verdicts.get(told) ?? failure
+        verdicts.set(told, failure)
+        this.#expect(
+          'verdict',
+          sameVerdict(other, failure),
+          `LSN ${told}: ${show(other)} and ${show(failure)}`,
+        )
+        if (other !== failure) this.story.shared++
+      }
+    }
   }
 
   #judgeRefusals({ refusals, acknowledgedAfter, lastCommitFailed }: FailedTale): void {
@@ -273,6 +302,10 @@ class Teller {
 
 function isRefusal({ code, outcome, lsn }: ToldFailure): boolean {
   return code === 'GROUPWAL_COMMIT_FAILED' && outcome === 'not-written' && lsn === undefined
+}
+
+function sameVerdict(one: ToldFailure, other: ToldFailure): boolean {
+  return one.code === other.code && one.outcome === other.outcome && one.cause === other.cause
 }
 
 function show(failure: ToldFailure | undefined): string {

@@ -9,6 +9,8 @@ export type WayName = (typeof WAYS)[number]
 /** What one waiter was told when its wait failed. */
 export interface ToldFailure {
   way: WayName
+  /** By a flush: its verdict is on a record that may have a waiter of its own beside it. */
+  isOfFlush: boolean
   code: string | undefined
   outcome: CommitOutcome | undefined
   lsn: number | undefined
@@ -71,11 +73,13 @@ export class Way {
     } else if (this.#name === 'flush') {
       await this.#flush(
         async (input) => this.#own.append(input),
+        (input) => this.#own.commit(input),
         () => this.#own.flush(),
       )
     } else {
       await this.#flush(
         (input) => this.#remote!.call('append', input),
+        (input) => this.#remote!.call('commit', input),
         () => this.#remote!.call('flushSync'),
       )
     }
@@ -106,34 +110,42 @@ export class Way {
     })
   }
 
+  /** The last record of what is flushed is committed as well: two waiters are told of it. */
   async #flush(
     append: (input: { payload: string }) => Promise<number>,
+    commit: (input: { payload: string }) => Promise<{ lsn: number }>,
     flush: () => Promise<void>,
   ): Promise<void> {
     const appended: Acknowledged[] = []
     await this.#listen([], async () => {
-      for (let count = 0; count < BATCH; count++) {
+      for (let count = 1; count < BATCH; count++) {
         const input = this.#take()
         appended.push({ lsn: await append(input), text: input.payload })
       }
     })
     // Also when an append was refused: those before it are told of by a flush only.
     if (appended.length === 0) return
+    const committed = this.#one(commit)
     // The verdict of a flush is that of one record; nothing is said of those beside it.
     const failed: string[] = []
-    await this.#listen(failed, async () => {
-      try {
-        await flush()
-      } catch (failure) {
-        const { lsn } = failure as Failure
-        for (const record of appended) if (record.lsn === lsn) failed.push(record.text)
-        throw failure
-      }
-      this.acknowledged.push(...appended)
-    })
+    const flushed = this.#listen(
+      failed,
+      async () => {
+        try {
+          await flush()
+        } catch (failure) {
+          const { lsn } = failure as Failure
+          for (const record of appended) if (record.lsn === lsn) failed.push(record.text)
+          throw failure
+        }
+        this.acknowledged.push(...appended)
+      },
+      true,
+    )
+    await Promise.all([committed, flushed])
   }
 
-  async #listen(texts: string[], call: () => Promise<void>): Promise<void> {
+  async #listen(texts: string[], call: () => Promise<void>, isOfFlush = false): Promise<void> {
     let failure: Failure | RemoteFailure
     try {
       await call()
@@ -144,6 +156,7 @@ export class Way {
     this.#onFailure()
     const { code, lsn, outcome } = failure
     const cause = 'causeCode' in failure ? failure.causeCode : causeCode(failure as Failure)
-    this.failures.push({ way: this.#name, code, outcome: outcome as CommitOutcome, lsn, cause, texts })
+    const verdict = { code, outcome: outcome as CommitOutcome, lsn, cause, texts }
+    this.failures.push({ way: this.#name, isOfFlush, ...verdict })
   }
 }
