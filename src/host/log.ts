@@ -214,6 +214,8 @@ export class Log extends EventEmitter<LogEvents> {
    * Stops intake, commits what is left, writes the last seal and frees the directory. Waiters whose record cannot be
    * committed get GROUPWAL_CLOSED. Calling it again returns the same promise.
    *
+   * A log that has failed is closed as it is, without a seal; `failed` was emitted then when this resolves.
+   *
    * @throws WaitGivenUpError GROUPWAL_TIMEOUT when a write does not end within `timeoutMs`: waiters are told that
    *   their records are indeterminate, and the directory is freed when the write ends
    */
@@ -236,6 +238,7 @@ export class Log extends EventEmitter<LogEvents> {
   async #close(deadlineMs: number): Promise<void> {
     const closing = new Closing(this.#context, this.#leader, this.#watch)
     const hadFailed = this.#isFailed()
+    if (hadFailed) this.#tellFailureBeforeClose()
     while (!closing.begin() || !closing.tryFinish()) {
       if (this.#context.clock.monotonicMs() >= deadlineMs) {
         while (!closing.abandon()) await delay(REST_CHECK_MS)
@@ -315,6 +318,13 @@ export class Log extends EventEmitter<LogEvents> {
     const changed = waitAsync(memory.words, phases.phaseIndex(), word)
     if (changed === undefined) this.#listenForFailure()
     else void changed.then(() => this.#listenForFailure())
+  }
+
+  /** Once the log is closed, nobody could tell that it had failed. Not at once: a listener may call close(). */
+  #tellFailureBeforeClose(): void {
+    if (this.#isFailureTold) return
+    this.#isFailureTold = true
+    queueMicrotask(() => this.#tellFailure())
   }
 
   #tellFailure(): void {

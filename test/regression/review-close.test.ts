@@ -126,6 +126,26 @@ test('close() of a log whose segment cannot be opened ends, says why, and loses 
   assert.equal([...(await contentAfterReopen(directory, REOPEN)).values()], ['kept'])
 })
 
+test("a failure that close() is the first to find is told by 'failed': the log did not end in order", async () => {
+  const { log, faults, directory } = await openFaulty({ sealIdleMs: 1 }, 0)
+  const told: Failure[] = []
+  log.on('failed', (failure) => told.push(failure))
+  const held = faults.hold('write-frame', 'before', { nth: 2 })
+  log.connect().commitSync({ payload: 'kept' })
+  // The committer is at the idle seal, and no record waits for it.
+  await held.reached()
+  held.release({ code: 'EIO' })
+  // This thread never comes back to its event loop before it closes.
+  while (log.stats().failures === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  const closed = log.close()
+  assert.equal(told, [], 'a listener may call close()')
+  await closed
+  assert.equal([told.length, told[0]!.code, causeCode(told[0]!)], [1, 'GROUPWAL_COMMIT_FAILED', 'EIO'])
+  const reopened = await openLog(directory, REOPEN)
+  assert.is.not(reopened.recovery.gap, undefined)
+  await reopened.close()
+})
+
 function outcomeOf(thread: SimulatedThread, payload: string): string {
   try {
     thread.commit(payload)

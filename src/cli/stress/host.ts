@@ -183,8 +183,9 @@ class StressHost {
       } catch (error) {
         // The fence may meet the next fault.
         if (isOrdered(error)) continue
-        // It did not fail: it was repaired before, and no batch has succeeded since.
-        if ((error as { code?: string }).code === 'GROUPWAL_RESUME_REFUSED') return
+        const { code } = error as { code?: string }
+        // It did not fail: it was repaired before, and no batch has succeeded since. Or it failed just before its end.
+        if (code === 'GROUPWAL_RESUME_REFUSED' || code === 'GROUPWAL_CLOSED') return
         this.violate(`resume() failed: ${(error as Error).stack}`)
         return
       }
