@@ -98,6 +98,10 @@ function report(lanes: (LaneResult | undefined)[], skipped?: string): void {
         label: 'power cuts of a log that was cut before',
         value: sum(results, ({ laterLives }) => laterLives),
       },
+      {
+        label: 'power cuts of a log that was closed in order, compared',
+        value: sum(results, ({ orderlyEnds }) => orderlyEnds),
+      },
       { label: 'power cuts in the midst of an open', value: sum(results, ({ openings }) => openings) },
       { label: 'recoveries compared', value: sum(results, ({ comparisons }) => comparisons) },
       { label: 'records acknowledged', value: sum(results, ({ acknowledged }) => acknowledged) },
@@ -116,7 +120,11 @@ function report(lanes: (LaneResult | undefined)[], skipped?: string): void {
         ),
       ),
       check(
-        'acknowledged ⊆ recovered ⊆ submitted, whole batches, in order, no LSN twice',
+        'a log was cut whose close() had returned, and no failure was told',
+        sum(results, ({ orderlyEnds }) => orderlyEnds) > 0,
+      ),
+      check(
+        'acknowledged ⊆ recovered ⊆ submitted, whole batches, in order, no LSN twice; a closed log ends with its seal',
         violations.length === 0,
       ),
       check(

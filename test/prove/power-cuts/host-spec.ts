@@ -23,10 +23,11 @@ export interface HostSpec {
  * - `lsn PRODUCER INDEX LSN`: a record was handed its LSN, and is not durable yet
  * - `ack PRODUCER INDEX COUNT LSN`: so many records from this one on are acknowledged
  * - `keep LSN`: records below may be gone from now on
- * - `closing`, `closed`: begins, and ends, when a line comes on its stdin
+ * - `closing`, `closed`: close() begins when a line comes on its stdin, and has resolved
+ * - `failed`: the log said by its event that it has failed; close() writes no seal then
  * - `refused CODE`: a call failed with an error that a dead disk explains
  */
-export type HostWord = 'opened' | 'lsn' | 'ack' | 'keep' | 'closing' | 'closed' | 'refused'
+export type HostWord = 'opened' | 'lsn' | 'ack' | 'keep' | 'closing' | 'closed' | 'failed' | 'refused'
 
 /** The most records of a producer that are submitted and not acknowledged. */
 export const MOST_UNACKNOWLEDGED = 16

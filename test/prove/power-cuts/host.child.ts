@@ -24,6 +24,7 @@ await tellRefusal(async () => {
 if (log !== undefined) await live(log)
 
 async function live(log: Log): Promise<void> {
+  log.on('failed', () => say('failed'))
   if (spec.waitsForZeros) await untilFilled(log)
   say('opened')
   for (let number = 0; number < spec.producers; number++) {

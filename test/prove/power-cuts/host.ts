@@ -44,8 +44,9 @@ export async function cutHost(
 /** A host process, heard by a ledger. */
 export class Host {
   hasOpened = false
-  /** It said so, before or after the cut: then its log is clean. */
+  /** It said so, before or after the cut: then its log ends in order, unless it said before that it had failed. */
   hasClosed = false
+  hasFailed = false
   /** Calls that failed, by code. */
   readonly refusals = new Map<string, number>()
   readonly #process: ChildProcess
@@ -99,6 +100,7 @@ export class Host {
     else if (word === 'keep') this.#ledger.keepFrom(first)
     else if (word === 'opened') this.hasOpened = true
     else if (word === 'closed') this.hasClosed = true
+    else if (word === 'failed') this.hasFailed = true
     else if (word === 'refused') this.refusals.set(values[0], (this.refusals.get(values[0]) ?? 0) + 1)
     return word as HostWord
   }

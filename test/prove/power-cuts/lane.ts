@@ -48,6 +48,8 @@ export interface LaneResult {
   comparisons: number
   /** How many lives went on in a log that had been cut before. */
   laterLives: number
+  /** How many lives closed the log, without a failure, and were compared. */
+  orderlyEnds: number
   /** How many lives ended before the log was open. */
   openings: number
   /** Calls that failed with a proper error after the cut. */
@@ -81,6 +83,7 @@ export class Lane {
       lost: 0,
       comparisons: 0,
       laterLives: 0,
+      orderlyEnds: 0,
       openings: 0,
       refusals: 0,
       unsyncedRuns: 0,
@@ -136,7 +139,7 @@ export class Lane {
     if (!host.hasOpened) this.result.openings++
     if (complaint !== '') this.#violate(cut, `the host said: ${complaint}`)
     for (const count of host.refusals.values()) this.result.refusals += count
-    if (isCompared) await this.#compare(directory, spec, ledger, cut, host.hasClosed)
+    if (isCompared) await this.#compare(directory, spec, ledger, cut, host.hasClosed && !host.hasFailed)
   }
 
   #specOf(directory: string, { method, stagingSlots, moment }: Cut): HostSpec {
@@ -208,13 +211,14 @@ export class Lane {
     spec: HostSpec,
     ledger: Ledger,
     cut: Cut,
-    wasClosed: boolean,
+    endsInOrder: boolean,
   ): Promise<void> {
     this.result.comparisons++
     try {
       const log = await openLog(directory, { ...spec.options, stagingSlots: 1 + this.#random.int(2) })
       const { tornTail, gap } = log.recovery
-      if (wasClosed && (tornTail !== undefined || gap !== undefined)) {
+      if (endsInOrder) this.result.orderlyEnds++
+      if (endsInOrder && (tornTail !== undefined || gap !== undefined)) {
         this.#violate(cut, 'close() had returned, and the log does not end in order')
       }
       const settlement = ledger.settle(log.read())

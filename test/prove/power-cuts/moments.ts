@@ -10,9 +10,10 @@ import type { HostWord } from './host-spec.ts'
  * - `rotation`: when the first frames go to the next segment
  * - `recycling`: when an old segment becomes a spare, or a spare a segment
  * - `recovery`: while the next host opens the log
- * - `close`: while the log is closed, or just after
+ * - `close`: while the log is closed
+ * - `closed`: just after
  */
-export const MOMENTS = ['commit', 'new-file', 'rotation', 'recycling', 'recovery', 'close'] as const
+export const MOMENTS = ['commit', 'new-file', 'rotation', 'recycling', 'recovery', 'close', 'closed'] as const
 export type Moment = (typeof MOMENTS)[number]
 
 /** The host is busy with other things then: the event is given up, and the cut counts as one at a commit. */
@@ -25,6 +26,7 @@ const LONGEST_MS: Record<Moment, number> = {
   recycling: 4,
   recovery: 8,
   close: 6,
+  closed: 1,
 }
 const MOST_ACKS = 120
 /** So many events of the right kind may be passed over. */
@@ -35,6 +37,7 @@ const MOST_SKIPPED: Record<Moment, number> = {
   recycling: 1,
   recovery: 9,
   close: 0,
+  closed: 0,
 }
 
 /** Waits for one moment in the life of a host, by its words and by what happens in its directory. */
@@ -78,11 +81,11 @@ export class MomentWatch {
     if (word === 'ack') this.#acksToGo--
     if (this.#acksToGo > 0) return
     if (this.#moment === 'commit') this.#reachOnce('commit')
-    if (this.#moment === 'close') this.#onCloseWord(word)
+    if (this.#moment === 'close' || this.#moment === 'closed') this.#onCloseWord(word, this.#moment)
   }
 
-  #onCloseWord(word: HostWord): void {
-    if (word === 'closing') this.#reachOnce('close')
+  #onCloseWord(word: HostWord, moment: 'close' | 'closed'): void {
+    if (word === (moment === 'close' ? 'closing' : 'closed')) this.#reachOnce(moment)
     if (this.#isClosing) return
     this.#isClosing = true
     this.#closeHost()
