@@ -33,9 +33,10 @@ export function sweepJobs(logs: readonly BaseLog[], full: boolean): Job[] {
   const jobs: Extract<Job, { kind: 'sweep' }>[] = []
   for (const [log, base] of logs.entries()) {
     const bytes = Array.from(base.files.values()).reduce((sum, file) => sum + file.length, 0)
-    const isSmallest = log === 0
+    // Most of a large one are zeros.
+    const isAll = full ? base.isCutEverywhere : log === 0
     const sweeps: [Sweep, number][] = [
-      full || isSmallest ? ['all bits', 8 * bytes] : ['bits', 8 * 2500],
+      isAll ? ['all bits', 8 * bytes] : ['bits', 8 * 2500],
       ['swaps', (bytes / 512) ** 2 / 8],
       ['stale', 2000],
     ]
