@@ -6,6 +6,7 @@ import { waitAsync } from '../shared/atomics.ts'
 import { PHASE_OPEN, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import type { Batch } from './batch.ts'
 import { verdictError } from './failure.ts'
+import { LongTurn } from './long-turn.ts'
 import { EntryQueue, lsnOfEntry, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
 
 /** How often a thread with pending promises looks whether somebody died; it also keeps the thread alive. */
@@ -28,6 +29,7 @@ export class AsyncCommits {
   private readonly watch: Watch
   private readonly pending: EntryQueue<PendingEntry>
   private readonly queued: EntryQueue<QueuedCommit>
+  private readonly longTurn: LongTurn
   private flushes: PendingEntry[]
   private pushed: (() => void)[]
   private isTurnScheduled: boolean
@@ -47,6 +49,7 @@ export class AsyncCommits {
     this.watch = watch
     this.pending = new EntryQueue()
     this.queued = new EntryQueue()
+    this.longTurn = new LongTurn(context)
     this.flushes = []
     this.pushed = []
     this.isTurnScheduled = false
@@ -72,6 +75,7 @@ export class AsyncCommits {
   addPublished(entry: PendingEntry): void {
     this.pending.push(entry)
     this.scheduleTurn()
+    this.longTurn.notePublished()
   }
 
   addFlush(entry: PendingEntry): void {
@@ -123,6 +127,7 @@ export class AsyncCommits {
   private scheduleTurn(): void {
     if (this.isTurnScheduled) return
     this.isTurnScheduled = true
+    this.longTurn.beginTurn()
     queueMicrotask(this.endTurn)
   }
 

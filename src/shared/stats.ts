@@ -71,11 +71,15 @@ export class Counters {
     this.wide.add(OFFSETS[name], delta)
   }
 
+  read(name: CounterName): number {
+    return this.wide.load(OFFSETS[name])
+  }
+
   /** Each counter by itself is exact; together they are a moment's blur. */
   readAll(): CounterValues {
     const values: Partial<CounterValues> = {}
     for (let index = 0; index < COUNTERS.length; index++) {
-      values[COUNTERS[index]] = this.wide.load(OFFSETS[COUNTERS[index]])
+      values[COUNTERS[index]] = this.read(COUNTERS[index])
     }
     return values as CounterValues
   }
