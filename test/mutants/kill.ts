@@ -4,10 +4,10 @@ import { readFileSync, rmSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { EXPLORATIONS } from '../model/configurations.ts'
 import { buildExplored, explore } from '../model/explorer.ts'
-import { copySource } from '../support/mutate.ts'
+import { type Change, copySource } from '../support/mutate.ts'
 import type { ExplorationKiller, Mutant, TestKiller } from './mutant.ts'
 
-/** What became of a test file under a mutant. */
+/** What became of test files under a mutant. */
 export interface TestRun {
   /** Names of the tests that failed. */
   failed: string[]
@@ -27,7 +27,7 @@ export function surviveReason(mutant: Mutant): Promise<string | undefined> {
 }
 
 async function surviveTest(mutant: Mutant, killer: TestKiller): Promise<string | undefined> {
-  const { failed, problems, output } = await runTest(killer.file, mutant)
+  const { failed, problems, output } = await runTests([killer.file], mutant.edits)
   if (failed.some((name) => name.includes(killer.test))) return undefined
   if (killer.endsFile && failed.length === 0 && problems.some(isEnd)) return undefined
   const why = problems.length === 0 ? 'every test passed' : problems.join('; ')
@@ -48,11 +48,19 @@ function isEnd(problem: string): boolean {
   return /^(did not end within|exit code|was ended by)/.test(problem)
 }
 
-/** Runs one test file, with the project's own runner, upon a copy of the source in which the mutant is made. */
-export async function runTest(file: string, mutant?: Mutant): Promise<TestRun> {
-  const root = copySource(...(mutant?.edits ?? []))
+/** Undefined when the test files that kill these pass as long as nothing is broken: else it proves nothing that they fail. */
+export async function baselineReason(mutants: readonly Mutant[]): Promise<string | undefined> {
+  const files = new Set(mutants.flatMap(({ killedBy }) => ('file' in killedBy ? [killedBy.file] : [])))
+  if (files.size === 0) return undefined
+  const { failed, problems, output } = await runTests([...files], [])
+  return failed.length + problems.length === 0 ? undefined : output
+}
+
+/** Runs test files, with the project's own runner, upon a copy of the source in which these changes are made. */
+export async function runTests(files: readonly string[], edits: readonly Change[]): Promise<TestRun> {
+  const root = copySource(...edits)
   try {
-    const child = spawn(process.execPath, ['scripts/test.mjs', file], {
+    const child = spawn(process.execPath, ['scripts/test.mjs', ...files], {
       cwd: root,
       env: { ...process.env, TEST_TIMEOUT_SCALE: TIMEOUT_SCALE },
       stdio: ['ignore', 'pipe', 'inherit'],

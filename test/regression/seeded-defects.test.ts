@@ -3,11 +3,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { runTest, surviveReason } from '../mutants/kill.ts'
+import { runTests, surviveReason } from '../mutants/kill.ts'
 import { DEFECTS_OF_THE_ORIGINAL } from '../mutants/of-the-original.ts'
 
 test('without a mutation the copy passes', async () => {
-  const { failed, problems, output } = await runTest('test/regression/defect-d.test.ts')
+  const { failed, problems, output } = await runTests(['test/regression/defect-d.test.ts'], [])
   assert.equal({ failed, problems }, { failed: [], problems: [] }, output)
 })
 
