@@ -43,22 +43,30 @@ export interface ExploreOptions extends Budget {
 const CONFIRM_EVERY = 512
 const CONFIRM_EARLY = 32
 const EARLY_SCHEDULES = 16384
+/** Learning takes seconds. Random schedules can do without it, and do where they have less time than this. */
+const LEARNING_PAYS_MS = 30_000
 
 /** Runs a configuration under all its schedules, or under random ones, until the budget is spent or one fails. */
 export function explore(exploration: Exploration, build: ExploredBuild, options: ExploreOptions): Explored {
-  if (options.budgetMs <= 0) return new Tally(exploration, build.fast, options).finish()
+  // Made before anything is learned: that takes of the time, too.
+  const tally = new Tally(exploration, build.fast, options)
+  if (options.budgetMs <= 0) return tally.finish()
   return exploration.isRandom
-    ? exploreAtRandom(exploration, build, options)
-    : exploreAll(exploration, build, options)
+    ? exploreAtRandom(exploration, build, options, tally)
+    : exploreAll(exploration, build, options, tally)
 }
 
-function exploreAll(exploration: Exploration, build: ExploredBuild, options: ExploreOptions): Explored {
+function exploreAll(
+  exploration: Exploration,
+  build: ExploredBuild,
+  options: ExploreOptions,
+  tally: Tally,
+): Explored {
   const { shard = 0, shards = 1 } = options
   const learner = learnerFor(exploration, build, options)
   const sites = learner?.table ?? new SiteTable(build.fast.sites.length)
   const chooser = new DepthFirst(exploration.bound, sites, shard, shards)
   const world = new World(exploration, build.fast, chooser)
-  const tally = new Tally(exploration, build.fast, options)
   const { seen } = tally
   if (learner?.broken !== undefined) {
     tally.fail(learner.broken.violation, learner.broken.schedule)
@@ -93,12 +101,16 @@ function learnerFor(
   return build.learner.learner
 }
 
-function exploreAtRandom(exploration: Exploration, build: ExploredBuild, options: ExploreOptions): Explored {
+function exploreAtRandom(
+  exploration: Exploration,
+  build: ExploredBuild,
+  options: ExploreOptions,
+  tally: Tally,
+): Explored {
   const { shard = 0, shards = 1, seed = 1 } = options
-  const learner = learnerFor(exploration, build, options)
+  const learner = options.budgetMs < LEARNING_PAYS_MS ? undefined : learnerFor(exploration, build, options)
   const chooser = new PriorityRandom(exploration.bound, learner?.table)
   const world = new World(exploration, build.fast, chooser)
-  const tally = new Tally(exploration, build.fast, options)
   if (learner?.broken !== undefined) {
     tally.fail(learner.broken.violation, learner.broken.schedule)
     return tally.finish(world)

@@ -47,6 +47,7 @@ await explorePlanned(shards, explorations, {
   },
 })
 shards.end()
+rows.sort((one, other) => explorations.indexOf(one.exploration) - explorations.indexOf(other.exploration))
 console.log(`explored for ${Math.round((performance.now() - startedAt) / 1000)} s`)
 
 // How many there were is a count, not a check: a slow machine breaks no promise. But what was not run says so.

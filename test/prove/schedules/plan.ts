@@ -1,6 +1,7 @@
 import type { Exploration } from '../../model/configurations.ts'
 import { exploreInParts, type Shards } from '../../model/shards.ts'
 import type { Explored } from '../../model/tally.ts'
+import { createRandom } from '../../support/random.ts'
 
 export interface Plan {
   processes: number
@@ -13,7 +14,7 @@ export interface Plan {
 /** The core is divided, so that all processes have work to its end. */
 const CORE_PARTS = 8
 /** The most of all time that it gets. */
-const CORE_SHARE = 0.5
+const CORE_SHARE = 0.4
 /** Of the time that the core leaves, this share goes to the random schedules. */
 const RANDOM_SHARE = 0.4
 /** Small configurations end early: larger ones may take more than an equal share. */
@@ -32,8 +33,9 @@ export async function explorePlanned(
 ): Promise<void> {
   const endMs = performance.now() + plan.budgetMs
   const core = explorations.filter(({ isCore }) => isCore).sort((one, other) => sizeOf(one) - sizeOf(other))
-  const others = explorations.filter(({ isCore, isRandom }) => !isCore && !isRandom)
-  const random = explorations.filter(({ isRandom }) => isRandom)
+  // In an order of its own for each seed: on a slow machine it is not always the same ones that are left out.
+  const others = shuffled(explorations.filter(({ isCore, isRandom }) => !isCore && !isRandom))
+  const random = shuffled(explorations.filter(({ isRandom }) => isRandom))
   const coreEndMs = core.length === explorations.length ? endMs : endMs - plan.budgetMs * (1 - CORE_SHARE)
   for (const exploration of core) {
     await exploreOne(exploration, CORE_PARTS, () => coreEndMs - performance.now())
@@ -41,6 +43,12 @@ export async function explorePlanned(
   const leftMs = Math.max(0, endMs - performance.now())
   await exploreShared(others, endMs - (random.length > 0 ? leftMs * RANDOM_SHARE : 0))
   await exploreShared(random, endMs)
+
+  function shuffled(some: readonly Exploration[]): Exploration[] {
+    const choice = createRandom(plan.seed)
+    const left = [...some]
+    return some.map(() => left.splice(choice.int(left.length), 1)[0])
+  }
 
   async function exploreOne(exploration: Exploration, parts: number, budgetMs: () => number): Promise<void> {
     plan.onExplored(
@@ -69,6 +77,8 @@ export async function explorePlanned(
     const leftMs = untilMs - performance.now()
     if (leftMs <= 0) return 0
     const fairMs = (leftMs * plan.processes) / left
-    return Math.max(LEAST_MS, Math.min(leftMs, fairMs * LARGE_SHARE))
+    // One that takes all that is left leaves its process to nobody: only where there is one for each.
+    const mostMs = left > plan.processes ? leftMs / 2 : leftMs
+    return Math.max(LEAST_MS, Math.min(mostMs, fairMs * LARGE_SHARE))
   }
 }
