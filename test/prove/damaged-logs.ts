@@ -46,6 +46,7 @@ else await damageAll([...baseLogs(), ...(await engineLogs(LOG_SEED))])
 async function damageAll(logs: BaseLog[]): Promise<void> {
   console.log(`damaged-logs: --seed ${seed}, ${target.toLocaleString('en')} images in at most ${seconds} s`)
   const startedMs = Date.now()
+  const startedUsage = process.cpuUsage()
   const deadlineMs = startedMs + seconds * 1000
   const answers: DamageAnswer[] = []
   const imageCount = (): number => answers.reduce((sum, { images }) => sum + images, 0)
@@ -79,14 +80,11 @@ async function damageAll(logs: BaseLog[]): Promise<void> {
     clearInterval(watch)
     await crew.end()
   }
+  const { user, system } = process.cpuUsage(startedUsage)
+  const processors = (user + system) / 1000 / (Date.now() - startedMs)
   for (const failure of failures) console.log(failure)
   const done = answers.filter(({ job, isCutShort }) => job.kind === 'sweep' && !isCutShort)
-  report(
-    logs,
-    answers,
-    failures,
-    whatIsLeft(sweeps.length - done.length, imageCount(), Date.now() - startedMs),
-  )
+  report(logs, answers, failures, whatIsLeft(sweeps.length - done.length, imageCount(), processors))
 }
 
 /** A thread that does not move on hangs in a reader. */
@@ -103,10 +101,9 @@ function watchThreads(progress: readonly SharedArrayBuffer[], crew: Crew<Job, Da
 }
 
 /** What a machine that is slow, or busy with something else, did not get to; undefined when it did all. */
-function whatIsLeft(sweepsLeft: number, images: number, elapsedMs: number): string | undefined {
+function whatIsLeft(sweepsLeft: number, images: number, processors: number): string | undefined {
   if (sweepsLeft === 0 && images >= target) return undefined
-  const { user, system } = process.cpuUsage()
-  const share = `it had ${((user + system) / 1000 / elapsedMs).toFixed(1)} processors for ${THREADS} threads`
+  const share = `it had ${processors.toFixed(1)} processors for ${THREADS} threads`
   return `the time ran out, ${sweepsLeft} parts of sweeps and ${Math.max(0, target - images)} images left; ${share}`
 }
 
