@@ -119,11 +119,11 @@ test('a part whose file is missing fails the run', () => {
 
 test('a part that does not end in time is told to end, may clean up, and fails', () => {
   const cleanUp = `process.on('SIGTERM', () => { console.log('cleaned', 'up'); process.exit(0) })\nsetInterval(() => {}, 1000)`
-  const { code, output, lastLine } = prove([{ name: 'good', ci: 1 }], {
+  const { code, output, lastLine } = prove([{ name: 'good', ci: 2 }], {
     good: part('good', `[{ name: 'a', passed: true }]`, cleanUp),
   })
   assert.match(output, 'cleaned up')
-  assert.match(output, 'did not end within 1 s')
+  assert.match(output, 'did not end within 3 s')
   assert.is(lastLine, '1 passed, 1 failed')
   assert.is(code, 1)
 })
