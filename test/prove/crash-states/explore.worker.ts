@@ -13,12 +13,16 @@ export interface ExploreTask {
 export interface ExploreAnswer {
   tally: Tally
   failure: CrashFailure | undefined
+  /** How long it took. */
+  ms: number
 }
 
 makeThreadCheap()
 const port = parentPort as MessagePort
 port.on('message', ({ run, options }: ExploreTask) => {
+  const startedMs = Date.now()
   const explorer = new Explorer(run, options)
   explorer.explore()
-  port.postMessage({ tally: explorer.tally, failure: explorer.failure } satisfies ExploreAnswer)
+  const { tally, failure } = explorer
+  port.postMessage({ tally, failure, ms: Date.now() - startedMs } satisfies ExploreAnswer)
 })

@@ -70,26 +70,30 @@ export interface Recorded {
  * @param only those whose name contains this
  */
 export async function* recordRound(random: Random, only = ''): AsyncGenerator<Recorded> {
-  for (const method of SYNC_METHODS) {
-    for (const slots of SLOT_COUNTS) {
-      for (const [script, steps] of Object.entries(SCRIPTS)) {
-        const segmentBytes = (MIN_SEGMENT_BLOCKS + random.int(4)) * BLOCK_BYTES
-        const spec: RunSpec = {
-          name: `${script}, ${method}, D = ${slots}`,
-          method,
-          slots,
-          segmentBytes,
-          steps,
-        }
-        if (!spec.name.includes(only)) continue
-        const recorded = await recordFirstLife(spec, random)
-        yield recorded
-        if (recorded.failure !== undefined) continue
-        const name = `${spec.name}, and a second life after a crash`
-        yield await recordSecondLife({ ...spec, name, steps: AFTERLIFE }, recorded.run, random)
-      }
-    }
+  for (const { name, method, slots, steps } of firstLives(only)) {
+    const segmentBytes = (MIN_SEGMENT_BLOCKS + random.int(4)) * BLOCK_BYTES
+    const spec: RunSpec = { name, method, slots, segmentBytes, steps }
+    const recorded = await recordFirstLife(spec, random)
+    yield recorded
+    if (recorded.failure !== undefined) continue
+    const secondName = `${name}, and a second life after a crash`
+    yield await recordSecondLife({ ...spec, name: secondName, steps: AFTERLIFE }, recorded.run, random)
   }
+}
+
+/** How many runs a round has. */
+export function runsOfRound(only = ''): number {
+  return 2 * firstLives(only).length
+}
+
+function firstLives(only: string): Omit<RunSpec, 'segmentBytes'>[] {
+  return SYNC_METHODS.flatMap((method) =>
+    SLOT_COUNTS.flatMap((slots) =>
+      Object.entries(SCRIPTS).map(([script, steps]) => {
+        return { name: `${script}, ${method}, D = ${slots}`, method, slots, steps }
+      }),
+    ),
+  ).filter(({ name }) => name.includes(only))
 }
 
 async function recordFirstLife(spec: RunSpec, random: Random): Promise<Recorded> {
