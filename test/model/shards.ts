@@ -38,10 +38,17 @@ export class Shards {
     return shards
   }
 
-  /** Waits for a process, then has it explore; `options` is asked for at that moment. */
-  async explore(exploration: Exploration, options: () => ExploreOptions): Promise<Explored> {
-    const child =
-      this.idle.pop() ?? (await new Promise<ChildProcess>((resolve) => this.waiting.push(resolve)))
+  /**
+   * Waits for a process, then has it explore; `options` is asked for at that moment.
+   *
+   * @param isAgain its time runs already: it goes before those that have not begun
+   */
+  async explore(
+    exploration: Exploration,
+    options: () => ExploreOptions,
+    isAgain: boolean,
+  ): Promise<Explored> {
+    const child = this.idle.pop() ?? (await this.nextIdle(isAgain))
     const answer = nextMessage(child)
     child.send({ name: exploration.name, options: options() } satisfies ShardJob)
     const explored = (await answer) as Explored
@@ -49,6 +56,13 @@ export class Shards {
     if (next === undefined) this.idle.push(child)
     else next(child)
     return explored
+  }
+
+  private nextIdle(isFirst: boolean): Promise<ChildProcess> {
+    return new Promise((resolve) => {
+      if (isFirst) this.waiting.unshift(resolve)
+      else this.waiting.push(resolve)
+    })
   }
 
   end(): void {
@@ -83,19 +97,24 @@ export async function exploreInParts(
   { parts, seed, budgetMs }: Division,
 ): Promise<Explored> {
   const lessons: number[][] = []
+  let most: Explored | undefined
   for (;;) {
     const learned: number[][] = []
     const explorePart = async (shard: number): Promise<Explored> => {
-      const part = await shards.explore(exploration, () => {
+      const takeOptions = (): ExploreOptions => {
         // Once it is clear that all begins anew, the rest need not begin.
         const ownBudgetMs = learned.length > 0 ? 0 : budgetMs()
         return { budgetMs: ownBudgetMs, shard, shards: parts, seed, lessons }
-      })
+      }
+      const part = await shards.explore(exploration, takeOptions, most !== undefined)
       if (part.lesson !== undefined) learned.push(part.lesson)
       return part
     }
-    const explored = await Promise.all(Array.from({ length: parts }, (_, shard) => explorePart(shard)))
-    if (learned.length === 0 || budgetMs() <= 0) return addUp(explored)
+    const explored = addUp(await Promise.all(Array.from({ length: parts }, (_, shard) => explorePart(shard))))
+    if (explored.failure !== undefined || explored.isExhausted) return explored
+    // Should the time run out as it begins anew: what was seen before that was seen all the same.
+    if (most === undefined || explored.schedules >= most.schedules) most = explored
+    if (learned.length === 0 || budgetMs() <= 0) return most
     lessons.push(...learned)
   }
 }
