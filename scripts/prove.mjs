@@ -27,9 +27,9 @@ import { describeMachine, mergeResults } from './lib/prove-results.mjs'
 const PARTS = [
   { name: 'stress', ci: 40, full: 260 },
   { name: 'fsyncgate', ci: 70, full: 250 },
-  { name: 'kills', ci: 80, full: 400 },
+  { name: 'kills', ci: 80, full: 450 },
   { name: 'worker-deaths', ci: 100, full: 350 },
-  { name: 'fault-sweep', ci: 110, full: 600 },
+  { name: 'fault-sweep', ci: 110, full: 500 },
   { name: 'power-cuts', ci: 150, full: 600 },
   { name: 'damaged-logs', ci: 140, full: 600 },
   { name: 'crash-states', ci: 195, full: 1900 },

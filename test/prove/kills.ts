@@ -83,6 +83,7 @@ async function main(): Promise<void> {
     },
     { label: 'kills at a call', value: scripted.kills, of: scripted.possible },
     { label: 'kills at random moments', value: random.kills },
+    { label: 'kills', value: scripted.kills + random.kills },
     { label: 'records acknowledged before a kill', value: scripted.acknowledged + random.acknowledged },
     { label: 'recoveries after random kills', value: random.recoveries },
   ]
@@ -189,7 +190,7 @@ function fail(text: string): void {
 async function killInLane(lane: number, untilSeconds: number): Promise<void> {
   const isEnough = (): boolean => {
     if (randomFailures > 0) return true
-    return options.full ? random.kills >= FULL_RANDOM_KILLS : elapsedSeconds() > untilSeconds
+    return elapsedSeconds() > untilSeconds || (options.full && random.kills >= FULL_RANDOM_KILLS)
   }
   try {
     await killAtRandom(createRandom(seed + lane), random, isEnough)
