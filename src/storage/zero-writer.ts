@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { allocateAligned } from './aligned-buffer.ts'
+import { type AlignedBuffer, allocateAligned } from './aligned-buffer.ts'
 import { FILE_MODE } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { isDirect, openFlags, type SyncMethod } from './sync-method.ts'
@@ -10,31 +10,32 @@ const CALL_BYTES = 256 * 1024
 
 /**
  * Fills files with zeros ahead of need, durably. Where the log is written past the page cache, the zeros are, too:
- * six times as fast here as through it, and nothing is left there that commits would have to push out again.
+ * six times as fast here as through it, and nothing is left there that commits would have to push out again. Not so where
+ * no aligned memory can be had any more.
  */
 export class ZeroWriter {
   private readonly fs: FileSystem
-  private readonly flags: number
-  private readonly isDirect: boolean
-  private zeros: Uint8Array | undefined
+  private readonly method: SyncMethod
+  private zeros: AlignedBuffer | undefined
 
   constructor(fs: FileSystem, method: SyncMethod) {
     this.fs = fs
-    this.isDirect = isDirect(method)
-    this.flags = this.isDirect ? openFlags('dsync') : constants.O_RDWR
+    this.method = method
     this.zeros = undefined
   }
 
   /** Writes zeros over [from, to) of an existing file, both multiples of its block. Durable on return. */
   writeZeros(path: string, from: number, to: number): void {
     if (to <= from) return
-    this.zeros ??= allocateAligned(CALL_BYTES).bytes
-    const fd = this.fs.open(path, this.flags, FILE_MODE)
+    this.zeros ??= allocateAligned(CALL_BYTES)
+    const { bytes, isAligned } = this.zeros
+    const goesDirect = isAligned && isDirect(this.method)
+    const fd = this.fs.open(path, goesDirect ? openFlags('dsync') : constants.O_RDWR, FILE_MODE)
     try {
       for (let at = from; at < to; at += CALL_BYTES) {
-        writeWhole(this.fs, fd, this.zeros.subarray(0, Math.min(CALL_BYTES, to - at)), at)
+        writeWhole(this.fs, fd, bytes.subarray(0, Math.min(CALL_BYTES, to - at)), at)
       }
-      if (!this.isDirect) this.fs.fullSync(fd)
+      if (!goesDirect) this.fs.fullSync(fd)
     } finally {
       this.fs.close(fd)
     }
