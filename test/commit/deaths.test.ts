@@ -63,6 +63,41 @@ async function terminateLeader(
   assert.is((await contentAfterReopen(directory)).size, leaders.length + others.length)
 }
 
+for (const place of ['with the commit-lock', 'in its write'] as const) {
+  test(`a commitSync that waits for room in a full ring goes on when the leader dies ${place}`, async () => {
+    const { log, faults, producers, directory } = await openFaulty({ ringBytes: 4096 }, 2)
+    const [filler, waiter] = producers
+    const traps = new StepTraps()
+    const leader = await ScriptedProducer.start(log, { traps })
+    const expected = ['of the dead']
+    if (place === 'in its write') {
+      const hold = faults.hold('write-frame')
+      void leader.commitSync('of the dead')
+      await hold.reached()
+    } else {
+      // The first one publishes its record, the second one takes the lock.
+      traps.arm(3, 'hold', 'compareExchange')
+      void leader.commitSync('of the dead')
+      await traps.reached()
+    }
+    while ((await filler.call('tryAppend', [{ payload: 'filler' }])).value !== undefined)
+      expected.push('filler')
+    assert.ok(expected.length > 100, `${expected.length} records fill the ring`)
+    const waiting = waiter.commitSync('waits', { timeoutMs: 10_000 })
+    await eventually('it finds the ring full', () => log.stats().fullRings > 0)
+    assert.is(log.durableLsn, 0)
+    await leader.terminate()
+    const { value, error } = await waiting
+    assert.is(error, undefined)
+    expected.push('waits')
+    assert.is(value!.lsn, expected.length)
+    assert.equal([...contentOf(log).values()], expected)
+    assert.ok(log.stats().takeovers > 0)
+    await closeAll(log, producers)
+    assert.equal([...(await contentAfterReopen(directory)).values()], expected)
+  })
+}
+
 test('a waiter that dies as it is woken to lead does not take the wake-up with it', async () => {
   const { log, faults, producers } = await openFaulty({}, 2)
   const [leader, other] = producers
