@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openLog } from '../../src/index.ts'
+import { skipUnless } from '../support/skip.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { cliPath, runCli, runCommand } from './run-cli.ts'
+import { cliPath, runCli, runCommand, whyNoTerminal } from './run-cli.ts'
 
 interface Line {
   lsn: number
@@ -51,6 +52,16 @@ test('the lines of standard input come back in their order, whatever their ends 
       [6, 'last'],
     ],
   )
+})
+
+skipUnless(test, whyNoTerminal, 'a terminal gets a progress line, which is gone at the end', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  // The line is drawn every 200 ms.
+  const command = `(echo one; sleep 1; echo two) | "${process.execPath}" "${cliPath()}" append "${directory}"`
+  const { stdout } = await runCommand('script', ['-qec', command, '/dev/null'])
+  assert.match(stdout, /\[K1 records, 3 B, [\d,]+ commits\/s/)
+  const summary = stdout.indexOf('2 records durable')
+  assert.ok(summary > stdout.lastIndexOf('\r\x1b[K'), stdout)
 })
 
 test('files are appended one behind the other, and several producers lose no line', async () => {

@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { skipUnless } from '../support/skip.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { cliPath, runCli, runCommand } from './run-cli.ts'
+import { cliPath, runCli, runCommand, whyNoTerminal } from './run-cli.ts'
 
 const SHORT = ['--seconds', '0.3', '--warm-up', '0.1', '--bare-seconds', '0.2']
 
@@ -57,13 +57,9 @@ test('the bare loop can be left out', async () => {
   assert.match(stdout, /\ngroupwal /)
 })
 
-const terminal = await runCommand('script', ['--version']).then(
-  () => undefined,
-  () => 'no script command to make a terminal with',
-)
 skipUnless(
   test as Parameters<typeof skipUnless>[0],
-  terminal,
+  whyNoTerminal,
   'a terminal gets a progress line, which is gone at the end',
   async () => {
     const command = `"${process.execPath}" "${cliPath()}" bench "${temporaryDirectory()}" --no-bare --warm-up 0.1 -s 0.7`

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { buildLibrary } from '../support/built-library.ts'
 
@@ -7,6 +7,10 @@ export interface CliResult {
   stdout: string
   stderr: string
 }
+
+/** For `skipUnless`: `script` runs a command in a terminal. */
+export const whyNoTerminal: string | undefined =
+  spawnSync('script', ['--version']).status === 0 ? undefined : 'no script command to make a terminal with'
 
 let command: string | undefined
 

@@ -1,11 +1,12 @@
 // @timeout 120
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { buildLibrary } from '../support/built-library.ts'
+import { skipUnless } from '../support/skip.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const dist = buildLibrary()
@@ -54,6 +55,24 @@ test('lines of named files are committed, long, empty and not UTF-8', () => {
   assert.is(status, 0, stderr)
   assert.match(stdout, /input {8}4 lines of 1 files/)
   assert.equal(readdirSync(home), ['lines'])
+})
+
+const TMPFS_MAGIC = 0x01021994
+const memory = '/dev/shm'
+const noMemory =
+  existsSync(memory) && statfsSync(memory).type === TMPFS_MAGIC ? undefined : `${memory} is no tmpfs`
+skipUnless(test, noMemory, 'on a tmpfs it warns, and cleans up there', () => {
+  const home = mkdtempSync(join(memory, 'groupwal-'))
+  try {
+    const { status, stdout, stderr } = start('--dist', dist, '--dir', join(home, 'data'))
+    assert.is(status, 0, stderr)
+    assert.match(stdout, /\nfile system {2}tmpfs on /)
+    assert.match(stdout, /\nWARNING {6}.*tmpfs/)
+    assert.match(stdout, /, lost 0\n/)
+    assert.equal(readdirSync(home), [])
+  } finally {
+    rmSync(home, { recursive: true, force: true })
+  }
 })
 
 test('a log that loses, alters or doubles a record makes it fail', () => {
