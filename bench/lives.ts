@@ -96,8 +96,11 @@ export async function idle(settings: Settings, idleMs: number): Promise<Row[]> {
   ]
 }
 
-export async function memory(settings: Settings, bytes: number, payloadBytes: number): Promise<Row[]> {
-  const used = await inOwnDirectory<Record<string, number>>(settings, 'memory', { bytes, payloadBytes })
+export async function memory(
+  settings: Settings,
+  spec: { records: number; pending: number; payloadBytes: number },
+): Promise<Row[]> {
+  const used = await inOwnDirectory<Record<string, number>>(settings, 'memory', spec)
   const perProducer = await inOwnDirectory<Record<string, number>>(settings, 'producerBytes', {})
   return [{ subject: 'groupwal', label: 'groupwal', values: spreads([{ ...used, ...perProducer }]) }]
 }

@@ -226,12 +226,13 @@ export function idle(idleMs: number): PointSpec {
   }
 }
 
-export function memory(writtenBytes: number): PointSpec {
+export function memory(records: number): PointSpec {
+  const spec = { records, pending: 1000, payloadBytes: 128 }
   return {
-    key: `${sizeName(writtenBytes)} written`,
-    parameters: { writtenBytes, payloadBytes: 1024 },
+    key: `${records.toLocaleString('en-US')} promise commits`,
+    parameters: spec,
     contenders: [],
-    measure: (settings) => lives.memory(settings, writtenBytes, 1024),
+    measure: (settings) => lives.memory(settings, spec),
   }
 }
 

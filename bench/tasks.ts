@@ -41,19 +41,13 @@ async function fillLog({
   return { records, logBytes }
 }
 
-async function write(
-  log: Log,
-  bytes: number,
-  payloadBytes: number,
-  each?: () => Promise<void>,
-): Promise<void> {
+async function write(log: Log, bytes: number, payloadBytes: number): Promise<void> {
   const producer = log.connect()
   const payload = new Uint8Array(payloadBytes).fill(0x2e)
   const turnRecords = Math.max(1, Math.floor(MIB / payloadBytes))
   for (let written = 0; written < bytes; written += turnRecords * payloadBytes) {
     for (let index = 0; index < turnRecords; index++) producer.append({ payload })
     await producer.flush()
-    await each?.()
   }
   producer.close()
 }
@@ -120,34 +114,40 @@ async function idle({
   return { cpuPercent }
 }
 
-/** Memory while a log is written and truncated behind. */
+/** Memory while promises commit and the log is truncated behind them: after a warm-up of half as many. */
 async function memory({
-  bytes,
+  records,
+  pending,
   payloadBytes,
   ...spec
-}: LogSpec & { bytes: number; payloadBytes: number }): Promise<Record<string, number>> {
+}: LogSpec & { records: number; pending: number; payloadBytes: number }): Promise<Record<string, number>> {
   const cachedBefore = cachedBytes()
   const log = await openLog(spec.directory, { syncMethod: spec.syncMethod })
-  await write(log, 16 * MIB, payloadBytes)
-  const rssAtStart = process.memoryUsage.rss()
-  let rssMost = rssAtStart
-  let untilTruncate = 64
-  await write(log, bytes, payloadBytes, async () => {
-    rssMost = Math.max(rssMost, process.memoryUsage.rss())
-    if (--untilTruncate > 0) return
-    untilTruncate = 64
-    await log.truncateBefore(log.durableLsn)
-  })
+  const producer = log.connect()
+  const payload = new Uint8Array(payloadBytes).fill(0x2e)
+  const rss: number[] = []
+  for (let turn = 1; turn * pending <= 1.5 * records; turn++) {
+    await Promise.all(Array.from({ length: pending }, () => producer.commit({ payload })))
+    if (turn % 256 === 0) await log.truncateBefore(log.durableLsn)
+    if (turn * pending > 0.5 * records) rss.push(process.memoryUsage.rss())
+  }
   const cachedAfter = cachedBytes()
   const { arrayBuffers, heapUsed } = process.memoryUsage()
+  producer.close()
   await log.close()
+  const quarter = Math.ceil(rss.length / 4)
   return {
-    rssAtStartMiB: rssAtStart / MIB,
-    rssMostMiB: rssMost / MIB,
+    rssEarlyMiB: meanOf(rss.slice(0, quarter)) / MIB,
+    rssLateMiB: meanOf(rss.slice(-quarter)) / MIB,
+    rssMostMiB: Math.max(...rss) / MIB,
     heapUsedMiB: heapUsed / MIB,
     arrayBuffersMiB: arrayBuffers / MIB,
     pageCacheGrowthMiB: (cachedAfter - cachedBefore) / MIB,
   }
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 /** Of the whole machine: other programs show in it. */
