@@ -14,7 +14,7 @@ export class SharedMemory {
   readonly layout: Layout
 
   private constructor(region: SharedRegion, wide: WideWords, layout: Layout | undefined) {
-    const buffer = region instanceof SharedArrayBuffer ? region : region.buffer
+    const buffer = isWasmMemory(region) ? region.buffer : region
     this.region = region
     this.words = new Int32Array(buffer)
     this.bytes = new Uint8Array(buffer)
@@ -39,8 +39,7 @@ export class SharedMemory {
 
   /** Views on the memory that another thread allocated. */
   static attach(region: SharedRegion): SharedMemory {
-    const wide =
-      region instanceof SharedArrayBuffer ? new BigIntWideWords(region) : createWasmWideWords(region)
+    const wide = isWasmMemory(region) ? createWasmWideWords(region) : new BigIntWideWords(region)
     return new SharedMemory(region, wide, undefined)
   }
 
@@ -48,4 +47,9 @@ export class SharedMemory {
   static withOperations(region: SharedArrayBuffer, wide: WideWords, layout: Layout): SharedMemory {
     return new SharedMemory(region, wide, layout)
   }
+}
+
+/** Not by class: what was received in another realm has that realm's. */
+function isWasmMemory(region: SharedRegion): region is WasmMemory {
+  return 'buffer' in region
 }

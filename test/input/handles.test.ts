@@ -1,8 +1,11 @@
+import { createContext } from 'node:vm'
+import { MessageChannel, moveMessagePortToContext, receiveMessageOnPort } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect, type LogHandle, openLog } from '../../src/index.ts'
 import { failureOf, failureWith } from '../support/rejection.ts'
-import { openSmallLog } from '../support/small-log.ts'
+import { openSmallLog, textsOf } from '../support/small-log.ts'
+import { withoutWasmMemory } from '../support/without-wasm-memory.ts'
 
 test('what is no handle at all is refused, and the error says what would be one', async () => {
   const log = await openSmallLog()
@@ -86,6 +89,30 @@ test('the handle of a log that was closed is refused, also when the log is open 
   assert.is(connect(second.handle).commitSync({ payload: 'x' }).lsn, 1)
   await second.close()
 })
+
+for (const kind of ['aligned memory', 'a plain SharedArrayBuffer'] as const) {
+  test(`a handle on ${kind} that was received in another realm serves as well`, async () => {
+    const log = await (kind === 'aligned memory' ? openSmallLog() : withoutWasmMemory(() => openSmallLog()))
+    assert.is(log.stats().alignedMemory, kind === 'aligned memory')
+    const handle = receivedElsewhere(log.handle)
+    assert.not.instance(handle, Object)
+    const producer = connect(handle)
+    assert.is(producer.commitSync({ payload: 'blocking' }).lsn, 1)
+    assert.is((await producer.commit({ payload: 'a promise' })).lsn, 2)
+    assert.equal(textsOf(log), ['blocking', 'a promise'])
+    await log.close()
+  })
+}
+
+/** As test runners with a realm of their own for each file receive it. */
+function receivedElsewhere(handle: LogHandle): LogHandle {
+  const { port1, port2 } = new MessageChannel()
+  const moved = moveMessagePortToContext(port2, createContext())
+  port1.postMessage(handle)
+  const { message } = receiveMessageOnPort(moved) as { message: LogHandle }
+  port1.close()
+  return message
+}
 
 /** The first bytes of a log's memory: all words that say what it is are right. */
 function copyOfStart(handle: LogHandle, bytes: number): SharedArrayBuffer {

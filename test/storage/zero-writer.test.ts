@@ -6,6 +6,7 @@ import { createNodeFileSystem } from '../../src/storage/node-file-system.ts'
 import { SYNC_METHODS } from '../../src/storage/sync-method.ts'
 import { ZeroWriter } from '../../src/storage/zero-writer.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { withoutWasmMemory } from '../support/without-wasm-memory.ts'
 
 const BLOCK_BYTES = 4096
 const FILE_BYTES = 200 * BLOCK_BYTES
@@ -25,22 +26,6 @@ for (const isAligned of [true, false]) {
       assert.ok(expected.equals(bytes), method)
     }
   })
-}
-
-/** As it is when no more address space can be reserved. */
-function withoutWasmMemory(run: () => void): void {
-  const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: unknown } }
-  const { Memory } = WebAssembly
-  WebAssembly.Memory = class {
-    constructor() {
-      throw new RangeError('WebAssembly.Memory(): could not allocate memory')
-    }
-  }
-  try {
-    run()
-  } finally {
-    WebAssembly.Memory = Memory
-  }
 }
 
 test.run()
