@@ -131,7 +131,7 @@ export class Leader {
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return false
     const isOpen = writer.openSegment(control.segmentSequence())
-    if (!isOpen) this.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
+    if (!isOpen) this.frames.poison.failHead(writer.failedCall, writer.failedErrno)
     control.releaseLock(owner)
     return isOpen
   }
@@ -186,7 +186,7 @@ export class Leader {
     const length = frameBytes(bodyBytes, context.memory.layout.blockBytes)
     const room = this.room.findRoom(length)
     if (room === ROOM_FAILED) {
-      this.frames.poison.failLog(control.headLsn(), 'room', control.roomErrno())
+      this.frames.poison.failHead('room', control.roomErrno())
       control.storeRoomErrno(0)
     }
     this.lacksRoom = room !== ROOM_YES
@@ -263,6 +263,7 @@ export class Leader {
   repairUnderLock(): void {
     this.room.finishRotation()
     this.finishStaging()
+    this.frames.poison.finishHeadFailure()
   }
 }
 

@@ -73,6 +73,22 @@ export class Poison {
     this.wakeEverybody()
   }
 
+  /** Nothing from HEAD on can be written. Only under the commit-lock. */
+  failHead(call: FailureCall, errno: number): void {
+    const { phases, control } = this.context
+    // Stored before FAILED_FROM: should this thread die before the phase says so, whoever takes the lock over tells it.
+    if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+    this.failLog(control.headLsn(), call, errno)
+  }
+
+  /** What the holder of the commit-lock who died may have begun with failHead. Only under the commit-lock. */
+  finishHeadFailure(): void {
+    const { phases, control } = this.context
+    const headLsn = control.headLsn()
+    if (!this.isUnfailed(phases.phase()) || phases.failedFrom() !== headLsn) return
+    this.failLog(headLsn, FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
+  }
+
   /** A slot says FAILED or CANCELLED; its owner may have died before it told so. */
   finishFailure(frame: number): void {
     const { phases, slots } = this.context

@@ -126,9 +126,10 @@ export class AsyncCommits {
 
   private scheduleTurn(): void {
     if (this.isTurnScheduled) return
-    this.isTurnScheduled = true
     this.longTurn.beginTurn()
     queueMicrotask(this.endTurn)
+    // Last: a call that is cut off before this leaves no turn behind that never ends.
+    this.isTurnScheduled = true
   }
 
   /** Once per turn: rings the committer, and waits unless it does already. */
@@ -196,9 +197,10 @@ export class AsyncCommits {
     if (phases.phase() === PHASE_OPEN && phases.failedRangeCount() === 0) {
       for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
         if (entry.lastLsn > durableLsn) break
-        this.pending.shift()
-        this.settledCount++
+        // Taken out last: the next call settles what one that was cut off had not.
         resolveEntry(entry)
+        this.settledCount++
+        this.pending.shift()
       }
     } else {
       for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
@@ -261,6 +263,8 @@ export class AsyncCommits {
       return
     }
     const settledCount = this.settledCount
+    // Who was to wake this client may have died when it had disarmed it: nobody else would wake it any more.
+    if (this.isWaiting) this.armForOldest()
     this.settleDecided()
     if (this.settledCount === this.guardedCount) {
       // Nothing has moved for a while: somebody may have died, perhaps the committer.

@@ -87,7 +87,7 @@ export class Closing {
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return false
     if (!writer.openSegment(control.segmentSequence())) {
-      this.leader.frames.poison.failLog(control.headLsn(), writer.failedCall, writer.failedErrno)
+      this.leader.frames.poison.failHead(writer.failedCall, writer.failedErrno)
       control.releaseLock(owner)
       return false
     }

@@ -204,6 +204,8 @@ export class Log extends EventEmitter<LogEvents> {
     }
     try {
       while (!resume.tryFinish(base)) await delay(REST_CHECK_MS)
+      // It may fail again before this thread's next turn, which then sees one failed log after another.
+      this.#isFailureTold = false
     } catch (error) {
       resume.cancel()
       throw error

@@ -84,21 +84,21 @@ export function lsnOfEntry({ kind, firstLsn, lastLsn }: PendingEntry): number {
   return kind === PENDING_FLUSH ? lastLsn : firstLsn
 }
 
-/** Settles an entry as durable. */
+/** Settles an entry as durable. The promise first: when this is cut off, it may be done again. */
 export function resolveEntry(entry: PendingEntry): void {
   if (entry.isSettled) return
-  entry.isSettled = true
-  entry.release?.()
   const resolve = entry.resolve as (result: unknown) => void
   if (entry.kind === PENDING_COMMIT) resolve({ lsn: entry.lastLsn, durable: true } satisfies CommitResult)
   else if (entry.kind === PENDING_BATCH) {
     resolve({ firstLsn: entry.firstLsn, lastLsn: entry.lastLsn, durable: true } satisfies BatchResult)
   } else resolve(undefined)
+  entry.release?.()
+  entry.isSettled = true
 }
 
 export function rejectEntry(entry: PendingEntry, error: GroupWalError | Error): void {
   if (entry.isSettled) return
-  entry.isSettled = true
-  entry.release?.()
   entry.reject(error)
+  entry.release?.()
+  entry.isSettled = true
 }

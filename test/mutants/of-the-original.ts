@@ -22,9 +22,9 @@ export const DEFECTS_OF_THE_ORIGINAL: readonly Mutant[] = [
     edits: [
       {
         file: 'src/host/async-commits.ts',
-        find: '        this.settledCount++\n        resolveEntry(entry)',
+        find: '        resolveEntry(entry)\n        this.settledCount++',
         replace:
-          '        this.settledCount++\n        entry.lastLsn = durableLsn\n        resolveEntry(entry)',
+          '        entry.lastLsn = durableLsn\n        resolveEntry(entry)\n        this.settledCount++',
       },
     ],
     killedBy: { file: 'test/regression/defect-a.test.ts', test: 'promises that share a batch' },

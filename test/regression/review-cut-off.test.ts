@@ -1,0 +1,135 @@
+// What an adversarial review found about threads that die, or whose call is cut off, between two neighbouring steps.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Producer } from '../../src/host/producer.ts'
+import { clearBits } from '../../src/shared/atomics.ts'
+import { ASYNC_MASK } from '../../src/shared/layout.ts'
+import { PHASE_OPEN, PHASE_SETTLED, VERDICT_NOT_WRITTEN } from '../../src/shared/phase.ts'
+import { eventually } from '../support/eventually.ts'
+import { openFaulty } from '../support/failing-log.ts'
+import { failureWith } from '../support/rejection.ts'
+import { beforeNext, replaceNext, SimulatedLog } from './simulated-threads.ts'
+
+const EMFILE = 24
+const CUT = new Error('the call was cut off')
+
+test('a promise commit that was cut off before its turn began does not hold up those after it', async () => {
+  const log = new SimulatedLog()
+  let isCut = false
+  const monotonicMs = (): number => {
+    // Stands for a stack overflow, or a timeout of vm.
+    if (isCut) throw CUT
+    return performance.now()
+  }
+  const producer = new Producer(log.start(undefined, { wallMs: Date.now, monotonicMs }).context)
+  isCut = true
+  const first = producer.commit({ payload: 'cut off' })
+  isCut = false
+  await first.then(
+    () => assert.unreachable('its call was not cut off'),
+    (error) => assert.is(error, CUT),
+  )
+  const second = producer.commit({ payload: 'after' })
+  assert.equal(await settled(second), { lsn: 2, durable: true })
+  producer.close()
+})
+
+test('a promise is settled also when the call that was at it is cut off', async () => {
+  const log = new SimulatedLog()
+  const [client, other] = [log.start(), log.start()]
+  const producer = new Producer(client.context)
+  const { signal } = new AbortController()
+  signal.removeEventListener = () => {
+    signal.removeEventListener = () => {}
+    throw CUT
+  }
+  const committed = producer.commit({ payload: 'durable' }, { signal })
+  assert.ok(other.leader.tryLead())
+  // It settles what it finds durable, and never returns from that.
+  const flushed = producer.flush().catch((error) => error)
+  assert.equal(await settled(committed), { lsn: 1, durable: true })
+  assert.is(await flushed, CUT)
+  producer.close()
+})
+
+test('a thread that dies as it wakes a promise client does not leave that to its timer for ever', async () => {
+  const log = new SimulatedLog()
+  const [client, dead, other] = [log.start(), log.start(), log.start()]
+  const { clients } = client.context
+  const line = client.context.client
+  const producer = new Producer(client.context)
+  const first = producer.commit({ payload: 'its waker dies' })
+  await Promise.resolve()
+  replaceNext(dead.context.clients, 'wakeClient', () => {
+    clearBits(log.memory.words, ASYNC_MASK + (line >>> 5), 1 << (line & 31))
+    throw CUT
+  })
+  assert.throws(() => dead.leader.tryLead(), CUT.message)
+  dead.die()
+  assert.is((await first).durable, true)
+  const wakeValue = clients.wakeValue(line)
+  const second = producer.commit({ payload: 'is woken' })
+  await Promise.resolve()
+  assert.ok(other.leader.tryLead())
+  assert.is.not(clients.wakeValue(line), wakeValue)
+  assert.is((await second).durable, true)
+  producer.close()
+})
+
+test('a failure of the log that its finder died of is told by whoever takes the lock over', () => {
+  const log = new SimulatedLog({ slotCount: 2 })
+  const [dead, other, opener] = [log.start(), log.start(), log.startOpener()]
+  const { phases } = other.context
+  const lsn = dead.append('cannot be led')
+  const { writer } = dead.context
+  writer.openSegment = () => {
+    writer.failedCall = 'open'
+    writer.failedErrno = EMFILE
+    return false
+  }
+  beforeNext(dead.context.phases, 'changePhase', () => {
+    throw CUT
+  })
+  assert.throws(() => dead.leader.tryLead(), CUT.message)
+  dead.die()
+  assert.is(phases.phase(), PHASE_OPEN)
+  // Else FAILED_FROM would stay below frames that may yet succeed.
+  assert.ok(other.watch.lookForDead())
+  assert.is(phases.phase(), PHASE_SETTLED)
+  assert.is(phases.failureErrno(), EMFILE)
+  assert.is(phases.verdictOn(lsn), VERDICT_NOT_WRITTEN)
+  opener.resuming.begin()
+  assert.ok(opener.tryResume())
+  assert.is(other.commit('after'), lsn + 1)
+})
+
+test("a log that fails again as soon as it was resumed tells that by 'failed', too", async () => {
+  const { log, faults } = await openFaulty({}, 0)
+  const producer = log.connect()
+  let told = 0
+  log.on('failed', () => told++)
+  faults.fail('write-frame', { code: 'EIO' })
+  await failureWith('GROUPWAL_COMMIT_FAILED', () => producer.commitSync({ payload: 'fails' }))
+  await eventually('it is told', () => told === 1)
+  await log.resume()
+  // Still before this thread's next turn of the event loop.
+  faults.fail('write-frame', { code: 'EIO' })
+  await failureWith('GROUPWAL_COMMIT_FAILED', () => producer.commitSync({ payload: 'fails again' }))
+  await eventually('it is told again', () => told === 2)
+  await log.close()
+})
+
+/** Holds the process, which a promise that nobody settles does not. */
+async function settled(promise: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, 2000, 'not settled')
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+test.run()
