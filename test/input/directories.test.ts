@@ -229,6 +229,30 @@ test('foreign files beside a log are left alone', async () => {
   for (const name of foreign) assert.is(readFileSync(join(log.directory, name), 'utf8'), name)
 })
 
+test('files that a crash left half made are no part of the log, and are removed', async () => {
+  const log = await openSmallLog()
+  log.connect().commitSync({ payload: 'x' })
+  await log.close()
+  const names = readdirSync(log.directory)
+  const segment = readFileSync(join(log.directory, names.find((name) => name.endsWith('.seg'))!))
+  const strays: [string, Uint8Array][] = [
+    ['wal-00000000000000000002.tmp', new Uint8Array(100).fill(7)],
+    ['wal-00000000000000000003.tmp', new Uint8Array()],
+    // One that is a whole segment but for its name.
+    ['wal-00000000000000000009.tmp', segment],
+    ['probe-12-345.tmp', segment],
+  ]
+  for (const [name, bytes] of strays) writeFileSync(join(log.directory, name), bytes)
+  const again = await openLog(log.directory, SMALL)
+  assert.is(again.connect().commitSync({ payload: 'y' }).lsn, 2)
+  assert.equal(textsOf(again), ['x', 'y'])
+  await again.close()
+  assert.equal(
+    readdirSync(log.directory).filter((name) => name.endsWith('.tmp')),
+    [],
+  )
+})
+
 test('openings that fail leave no file open, and no lock', async () => {
   if (countDescriptors() === undefined) return skipNow('there is no /proc')
   const directory = temporaryDirectory()
