@@ -1,12 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GroupWalError, LockedError } from '../../src/errors.ts'
+import { openLog } from '../../src/index.ts'
 import { acquireLock, type DirectoryLock } from '../../src/storage/lock-file.ts'
 import { createNodeFileSystem } from '../../src/storage/node-file-system.ts'
 import { withFailingClose } from '../support/failing-close.ts'
@@ -117,6 +118,27 @@ test('a file system that cannot lock is told from a log that is locked', async (
   assert.match(error.message, process.platform)
   assert.match(error.message, `lock: 'none'`)
   assert.is((error.cause as { code: string }).code, 'ENOLCK')
+})
+
+test('where the library must not be loaded, it is not: the error names the runtime, and the log opens without a lock', async () => {
+  const runtime = globalThis as { Deno?: object }
+  runtime.Deno = {}
+  try {
+    const directory = temporaryDirectory()
+    const error = await failureOf(acquireLock(fs, directory))
+    assert.is(error.code, 'GROUPWAL_LOCK_UNAVAILABLE')
+    assert.match(error.message, 'under Deno')
+    assert.match(error.message, `lock: 'none'`)
+    const path = join(directory, 'log')
+    for (let life = 1; life <= 2; life++) {
+      const log = await openLog(path, { lock: 'none', segmentBytes: 1 << 20 })
+      assert.is(log.connect().commitSync({ payload: 'x' }).lsn, life)
+      await log.close()
+    }
+    assert.not(readdirSync(path).includes('LOCK'))
+  } finally {
+    delete runtime.Deno
+  }
 })
 
 test('a directory that cannot be written is an error of the open', async () => {
