@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { testNames } from '../mutants/kill.ts'
+import { MUTANTS } from '../mutants/mutants.ts'
 import { PROMISES } from '../prove/promises.ts'
-import { renderPage, type VerificationData } from '../prove/support/page.ts'
+import { type PartResult, renderPage, type VerificationData } from '../prove/support/page.ts'
 
 const page = readFileSync('docs/verification.md', 'utf8')
 const data: VerificationData = JSON.parse(readFileSync('docs/verification.json', 'utf8'))
@@ -59,6 +60,37 @@ test('nothing failed in the last full run', () => {
       part,
     )
   }
+})
+
+test('a mutant for which no time was left is not said to have survived', () => {
+  const [skipped, killed] = MUTANTS
+  const checks = [
+    { name: skipped!.name, passed: false, skipped: 'no time was left for it' },
+    { name: killed!.name, passed: true },
+  ]
+  const machine = {
+    date: '',
+    commit: '',
+    isModified: false,
+    node: '',
+    kernel: '',
+    processors: '',
+    fileSystem: '',
+  }
+  const part = {
+    part: 'mutants',
+    title: '',
+    promises: [],
+    counts: [],
+    checks,
+    size: 'full',
+    seconds: 0,
+    machine,
+  }
+  const lines = renderPage({ parts: [part as PartResult] }).split('\n')
+  const rowOf = (name: string) => lines.find((line) => line.startsWith(`| ${name} |`)) ?? ''
+  assert.match(rowOf(skipped!.name), /\| not run: no time was left for it \|$/)
+  assert.match(rowOf(killed!.name), /\| killed \|$/)
 })
 
 test.run()

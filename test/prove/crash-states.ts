@@ -151,6 +151,13 @@ function report(
       skipped: `no time was left for ${leftOutCount} runs`,
     })
   }
+  if (tally.states < target && found.length === 0) {
+    checks.push({
+      name: `${target.toLocaleString('en')} states were recovered`,
+      passed: false,
+      skipped: `the time ran out after ${tally.states.toLocaleString('en')}`,
+    })
+  }
   finish({
     part: 'crash-states',
     title: 'disk states that a crash can leave, recovered by the production code',

@@ -119,6 +119,7 @@ export const PROMISES: readonly PromiseRow[] = [
       ['test/commit/deaths.test.ts', 'a timeout of vm in the midst of large batches'],
       ['test/commit/liveness.test.ts', 'a number that a new thread has got'],
       ['test/commit/internal-deaths.test.ts', 'at whatever step the committer dies'],
+      ['test/regression/review-cut-off.test.ts', 'is told by whoever takes the lock over'],
       [
         'test/regression/review-producers.test.ts',
         'a frame is not taken over from a thread that has come back',
@@ -133,6 +134,7 @@ export const PROMISES: readonly PromiseRow[] = [
       ['test/contract/threads.test.ts', 'a pending commit keeps its thread alive'],
       ['test/contract/threads.test.ts', 'settle while the event loop of the host stands still'],
       ['test/contract/threads.test.ts', 'settle while the host waits over a change of segments'],
+      ['test/regression/review-cut-off.test.ts', 'was cut off before its turn began'],
     ],
   },
   {
@@ -154,6 +156,7 @@ export const PROMISES: readonly PromiseRow[] = [
       ['test/host/group-commit.test.ts', 'lose no wake-up'],
       ['test/model/explore.test.ts', 'every schedule with two preemptions keeps every promise'],
       ['test/regression/review-progress.test.ts', 'does not lead, wakes one of them'],
+      ['test/regression/review-cut-off.test.ts', 'dies as it wakes a promise client'],
       ['test/cli/stress.test.ts', 'no sleeper is left to its re-check'],
     ],
   },

@@ -50,12 +50,19 @@ shards.end()
 rows.sort((one, other) => explorations.indexOf(one.exploration) - explorations.indexOf(other.exploration))
 console.log(`explored for ${Math.round((performance.now() - startedAt) / 1000)} s`)
 
-// How many there were is a count, not a check: a slow machine breaks no promise. But what was not run says so.
+// A slow machine breaks no promise: what it did not get to is skipped, and says so.
 const checks: Check[] = rows.map(({ explored: { name, failure, schedules } }) => ({
   name: `every schedule that was run keeps every promise: ${name}`,
   passed: failure === undefined,
   ...(schedules === 0 && failure === undefined ? { skipped: 'no time was left for it' } : {}),
 }))
+
+const scheduleCount = sum(({ schedules }) => schedules)
+checks.push({
+  name: `${LEAST_SCHEDULES.toLocaleString('en')} schedules were run`,
+  passed: scheduleCount >= LEAST_SCHEDULES,
+  ...(scheduleCount < LEAST_SCHEDULES ? { skipped: whyFewer() } : {}),
+})
 
 finish({
   part: 'schedules',
@@ -73,13 +80,18 @@ function sum(
   return rows.reduce((total, { exploration, explored }) => total + (which(exploration) ? of(explored) : 0), 0)
 }
 
+function whyFewer(): string {
+  if (rows.some(({ explored }) => explored.failure !== undefined)) return 'something was wrong before'
+  return args.only === '' ? `the time ran out after ${scheduleCount.toLocaleString('en')}` : 'of some only'
+}
+
 function totals(): Count[] {
   const whole = rows.filter(({ explored }) => explored.isExhausted)
   const core = rows.filter(({ exploration }) => exploration.isCore)
   return [
     {
       label: 'schedules, all different, of as many as are asked for at least',
-      value: sum(({ schedules }) => schedules),
+      value: scheduleCount,
       of: LEAST_SCHEDULES,
     },
     {

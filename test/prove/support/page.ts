@@ -1,7 +1,7 @@
 import type { Mutant } from '../../mutants/mutant.ts'
 import { MUTANTS } from '../../mutants/mutants.ts'
 import { PROMISES, type PromiseRow } from '../promises.ts'
-import type { PartReport } from './report.ts'
+import type { Check, PartReport } from './report.ts'
 
 /** What a run of a part left behind: its report, and where it was run (scripts/lib/prove-results.mjs). */
 export interface PartResult extends PartReport {
@@ -132,14 +132,19 @@ function renderMutants(parts: readonly PartResult[]): string {
   )
   const rows = MUTANTS.map((mutant) => {
     const check = checks.get(mutant.name)
-    const result = check === undefined ? 'not run yet' : check.passed ? 'killed' : 'survived'
-    return `| ${mutant.name} | ${mutant.promise} | ${killerOf(mutant)} | ${result} |`
+    return `| ${mutant.name} | ${mutant.promise} | ${killerOf(mutant)} | ${resultOf(check)} |`
   })
   return (
     'Each is a change of the production code, made in a copy of it, and must be noticed by the test that is named beside it, or\n' +
     `that test says less than it seems to. ${MUTANTS.length} mutants:\n\n` +
     `| what it breaks | promise | killed by | result |\n|---|---|---|---|\n${rows.join('\n')}\n`
   )
+}
+
+function resultOf(check: Check | undefined): string {
+  if (check === undefined) return 'not run yet'
+  if (check.skipped !== undefined) return `not run: ${check.skipped}`
+  return check.passed ? 'killed' : 'survived'
 }
 
 function killerOf({ killedBy }: Mutant): string {
