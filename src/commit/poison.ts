@@ -33,7 +33,7 @@ export class Poison {
   /** The frame's own write or sync failed. Called by its owner, with the slot's state word as it was set to WRITING. */
   failFrame(frame: number, stateWord: number, call: FailureCall, errno: number): void {
     const { slots, phases, client } = this.context
-    const firstLsn = slots.firstLsn(frame)
+    const firstLsn = this.failedFromOf(frame)
     phases.raiseIndeterminateTo(slots.endLsn(frame) - 1)
     // Stored before the slot says FAILED: a thread that finds such a slot, its owner gone, poisons the log for it.
     const phase = phases.phase()
@@ -46,7 +46,7 @@ export class Poison {
   /** The segment of a frame that is only staged cannot be opened. */
   failStaged(frame: number, stateWord: number, call: FailureCall, errno: number): void {
     const { slots, phases, client } = this.context
-    const firstLsn = slots.firstLsn(frame)
+    const firstLsn = this.failedFromOf(frame)
     if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
     if (slots.changeState(frame, stateWord, client, SLOT_CANCELLED)) this.failLog(firstLsn, call, errno)
   }
@@ -91,14 +91,16 @@ export class Poison {
 
   /** A slot says FAILED or CANCELLED; its owner may have died before it told so. */
   finishFailure(frame: number): void {
-    const { phases, slots } = this.context
+    const { phases } = this.context
     const phase = phases.phase()
     if (phase === PHASE_CLOSED) return
     if (!this.isUnfailed(phase)) {
       this.settleFrame(frame)
       return
     }
-    this.failLog(slots.firstLsn(frame), FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
+    const firstLsn = this.failedFromOf(frame)
+    if (!this.isOver(frame))
+      this.failLog(firstLsn, FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
   }
 
   private isUnfailed(phase: number): boolean {
@@ -125,8 +127,9 @@ export class Poison {
     const { slots, phases, client } = this.context
     let stateWord = slots.stateWord(frame)
     if (!slots.isOfFrame(stateWord, frame)) return
-    const firstLsn = slots.firstLsn(frame)
+    const firstLsn = this.failedFromOf(frame)
     const endLsn = slots.endLsn(frame)
+    if (this.isOver(frame)) return
     const state = slotState(stateWord)
     if (state === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
     if (state === SLOT_WRITING && ownerState(this.context, slotOwner(stateWord)) !== OWNER_ACTIVE) {
@@ -138,6 +141,21 @@ export class Poison {
     const settled = slotState(stateWord)
     if (settled !== SLOT_CANCELLED) phases.raiseIndeterminateTo(endLsn - 1)
     if (settled === SLOT_CANCELLED || settled === SLOT_FAILED) phases.lowerFailedFrom(firstLsn)
+  }
+
+  /**
+   * The LSN from which on all has failed with this frame. Of a seal the one before it, which is durable: a resume behind
+   * which no LSN has failed goes on at the seal's own, and whoever comes late with it has to find it resumed past.
+   */
+  private failedFromOf(frame: number): number {
+    const { slots } = this.context
+    const firstLsn = slots.firstLsn(frame)
+    return slots.endLsn(frame) === firstLsn ? firstLsn - 1 : firstLsn
+  }
+
+  /** It was published, or a resume gave it up: what was read from its slot may be of the next one. */
+  private isOver(frame: number): boolean {
+    return ((frame - this.context.control.publishedCount()) | 0) < 0
   }
 
   wakeEverybody(): void {

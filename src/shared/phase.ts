@@ -33,6 +33,8 @@ export const PHASE_RESUMING = 6
 //                                           SETTLED -> CLOSED
 
 const PHASE_BITS = 4
+/** Of the eras, those that a thread may come late by. */
+const ERA_MASK = 0xfffff
 const EVERYBODY = 0x7fffffff
 /** Larger than every LSN, as are the numbers just below it: nothing has failed. */
 const NOTHING_FAILED = Number.MAX_SAFE_INTEGER
@@ -158,7 +160,8 @@ export class Phases {
   /** Nothing from `nextLsn` on has failed. Only resume, before it opens the log again. */
   clearFailure(nextLsn: number): void {
     this.wide.store(RESUMED_FROM * 4, nextLsn)
-    this.wide.store(FAILED_FROM * 4, NOTHING_FAILED - this.failedRangeCount() - 1)
+    const era = (this.phaseWord() >>> PHASE_BITS) & ERA_MASK
+    this.wide.store(FAILED_FROM * 4, NOTHING_FAILED - era - 1)
     this.wide.store(INDETERMINATE_TO * 4, 0)
   }
 

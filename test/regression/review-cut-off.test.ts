@@ -1,6 +1,7 @@
 // What an adversarial review found about threads that die, or whose call is cut off, between two neighbouring steps.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { LSN_LIMIT } from '../../src/commit/appender.ts'
 import { Producer } from '../../src/host/producer.ts'
 import { clearBits } from '../../src/shared/atomics.ts'
 import { ASYNC_MASK } from '../../src/shared/layout.ts'
@@ -101,6 +102,47 @@ test('a failure of the log that its finder died of is told by whoever takes the 
   opener.resuming.begin()
   assert.ok(opener.tryResume())
   assert.is(other.commit('after'), lsn + 1)
+})
+
+test('a seal whose failure is told late does not fail a log that was resumed since', () => {
+  const log = new SimulatedLog()
+  const [late, other, opener] = [log.start(), log.start(), log.startOpener()]
+  const { phases } = other.context
+  other.commit('before the seal')
+  late.failNextWrite(() => {
+    beforeNext(late.leader.frames.poison, 'failLog', () => {
+      // As a client does that heals what it left behind. No record stands behind the seal, so that no LSN has failed.
+      other.watch.lookForDead()
+      opener.resuming.begin()
+      assert.ok(opener.tryResume())
+    })
+  })
+  late.leader.trySeal()
+  assert.is(phases.phase(), PHASE_OPEN)
+  assert.ok(phases.failedFrom() > LSN_LIMIT)
+  assert.is(other.commit('after'), 2)
+})
+
+test('who comes late upon a failed frame does not take the one that its slot serves since for it', () => {
+  const log = new SimulatedLog()
+  const [dead, late, other, opener] = [log.start(), log.start(), log.start(), log.startOpener()]
+  const { phases } = other.context
+  dead.failNextWrite(() => {
+    beforeNext(dead.leader.frames.poison, 'failLog', () => {
+      throw CUT
+    })
+  })
+  assert.throws(() => dead.commit('fails'), CUT.message)
+  dead.die()
+  beforeNext(late.leader.frames.poison, 'finishFailure', () => {
+    other.watch.lookForDead()
+    opener.resuming.begin()
+    assert.ok(opener.tryResume())
+    assert.is(other.commit('after'), 2)
+  })
+  late.watch.lookForDead()
+  assert.is(phases.phase(), PHASE_OPEN)
+  assert.is(late.commit('still'), 3)
 })
 
 test("a log that fails again as soon as it was resumed tells that by 'failed', too", async () => {
