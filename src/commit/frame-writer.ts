@@ -23,7 +23,7 @@ export class FrameWriter {
 
   /** The leader's own frame, just staged, the lock released. */
   writeStaged(frame: number): void {
-    const { slots, writer, phases, client } = this.context
+    const { slots, writer, phases, client, clock } = this.context
     const staged = slots.stateWord(frame)
     // Somebody took it over, or cancelled it.
     if (!slots.isOfFrame(staged, frame) || slotState(staged) !== SLOT_STAGED) return
@@ -37,17 +37,20 @@ export class FrameWriter {
       this.poison.failStaged(frame, staged, writer.failedCall, writer.failedErrno)
       return
     }
+    // Before the state says so: else a stall would be told of, with the time of the frame that the slot had before.
+    slots.storeStarted(frame, Math.floor(clock.monotonicMs()))
     if (slots.changeState(frame, staged, client, SLOT_WRITING)) this.writeOwned(frame, slots.stateWord(frame))
   }
 
   /** Takes over a frame from a client that is gone: writes and syncs all of it again, whatever it had done. */
   adoptFrame(frame: number, stateWord: number): boolean {
-    const { slots, writer, phases, client, counters } = this.context
+    const { slots, writer, phases, client, counters, clock } = this.context
     if (!this.mayWriteFrame(frame, phases.phase())) {
       this.giveUpStaged(frame, stateWord)
       return true
     }
     const canWrite = writer.openSegment(slots.segmentOf(frame))
+    slots.storeStarted(frame, Math.floor(clock.monotonicMs()))
     const writing = slots.takeOver(frame, stateWord, client)
     if (writing === 0) return false
     counters.count('takeovers', 1)
@@ -83,7 +86,6 @@ export class FrameWriter {
     const { slots, writer, client, counters, clock, memory } = this.context
     const length = slots.frameBytes(frame)
     const startedMs = clock.monotonicMs()
-    slots.storeStarted(frame, Math.floor(startedMs))
     if (!writer.writeDurably(memory.bytes, slots.bufferAt(frame), length, slots.offsetOf(frame), startedMs)) {
       this.poison.failFrame(frame, writing, writer.failedCall, writer.failedErrno)
       return

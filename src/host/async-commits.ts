@@ -118,10 +118,12 @@ export class AsyncCommits {
   }
 
   private notePushed(): void {
-    if (this.queued.length > 0 || this.pushed.length === 0) return
-    const pushed = this.pushed
-    this.pushed = []
-    for (const then of pushed) then()
+    if (this.queued.length > 0) return
+    for (let then = this.pushed[0]; then !== undefined; then = this.pushed[0]) {
+      then()
+      // Taken out last: when this is cut off, the next turn goes on with it.
+      this.pushed.shift()
+    }
   }
 
   private scheduleTurn(): void {
@@ -233,6 +235,7 @@ export class AsyncCommits {
       if (!commit.publish()) return
       this.shiftQueued()
     }
+    this.notePushed()
   }
 
   // ---- the guard: a timer that runs only while promises are pending

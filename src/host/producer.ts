@@ -5,7 +5,7 @@ import { leaveProtocol } from '../commit/join.ts'
 import { Leader } from '../commit/leader.ts'
 import { granulesOfRecord } from '../commit/prefix.ts'
 import { Watch } from '../commit/watch.ts'
-import { WaitGivenUpError } from '../errors.ts'
+import { GroupWalError, WaitGivenUpError } from '../errors.ts'
 import { RECORD_HEADER_BYTES } from '../format/record.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
 import { VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
@@ -187,13 +187,15 @@ export class Producer {
       try {
         this.#placer.enter()
         if (!this.#async.hasQueued && this.#placer.tryReserve(granulesOfRecord(current.length), 1)) {
-          this.#addPublished(entry, this.#placer.publishOne(current), 1)
+          this.#noteReserved(entry, 1)
+          this.#placer.publishOne(current)
+          this.#addPublished(entry)
         } else {
           this.#queue(entry, copyBatch([current]))
         }
         this.#placer.leave()
       } catch (error) {
-        rejectEntry(entry, error as Error)
+        this.#rejectCall(entry, error as Error)
       }
     })
   }
@@ -207,13 +209,13 @@ export class Producer {
       try {
         this.#placer.enter()
         if (!this.#async.hasQueued && this.#placer.tryReserve(batch.granules, batch.records.length)) {
-          this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
+          this.#publishReserved(entry, batch)
         } else {
           this.#queue(entry, copyBatch(batch.records))
         }
         this.#placer.leave()
       } catch (error) {
-        rejectEntry(entry, error as Error)
+        this.#rejectCall(entry, error as Error)
       }
     })
   }
@@ -275,11 +277,16 @@ export class Producer {
     if (failedLsn !== 0) throw verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases)
   }
 
-  /** The LSN is noted before the record can be seen: should this call be cut off, it is not published again. */
-  #publishReserved(entry: PendingEntry, batch: Batch): void {
+  /** Before the record can be seen: should this call be cut off, it is not published again, nor said to be unwritten. */
+  #noteReserved(entry: PendingEntry, recordCount: number): void {
     entry.firstLsn = this.#placer.reservedLsn
-    entry.lastLsn = entry.firstLsn + batch.records.length - 1
-    this.#addPublished(entry, this.#placer.publishBatch(batch), batch.records.length)
+    entry.lastLsn = entry.firstLsn + recordCount - 1
+  }
+
+  #publishReserved(entry: PendingEntry, batch: Batch): void {
+    this.#noteReserved(entry, batch.records.length)
+    this.#placer.publishBatch(batch)
+    this.#addPublished(entry)
   }
 
   /** A call that published this record was cut off (a `vm` timeout, a stack overflow): nobody knows how far it came. */
@@ -289,9 +296,16 @@ export class Producer {
     return true
   }
 
-  #addPublished(entry: PendingEntry, firstLsn: number, recordCount: number): void {
-    entry.firstLsn = firstLsn
-    entry.lastLsn = firstLsn + recordCount - 1
+  /** What ended the call says nothing about a record that has its place: it may have been published. */
+  #rejectCall(entry: PendingEntry, error: Error): void {
+    const isCutOff = entry.lastLsn > 0 && !GroupWalError.is(error)
+    rejectEntry(
+      entry,
+      isCutOff ? givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry), error) : error,
+    )
+  }
+
+  #addPublished(entry: PendingEntry): void {
     this.#async.addPublished(entry)
     this.#placer.wakeBehindHole()
   }
@@ -310,7 +324,7 @@ export class Producer {
       this.#placer.leave()
       return hasPlace
     } catch (error) {
-      rejectEntry(entry, error as Error)
+      this.#rejectCall(entry, error as Error)
       return true
     }
   }
