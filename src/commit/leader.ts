@@ -14,7 +14,7 @@ import type { CommitContext } from './context.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { isClientGone } from './gone.ts'
 import { Prefix } from './prefix.ts'
-import { ROOM_FAILED, ROOM_YES, Room } from './room.ts'
+import { ROOM_AFTER_DRAIN, ROOM_ASKED, ROOM_FAILED, ROOM_YES, Room } from './room.ts'
 
 /** No frame was staged. Frame numbers are never compared with it: they may be negative. */
 const STAGED_NOTHING = undefined
@@ -31,8 +31,8 @@ export class Leader {
   readonly frames: FrameWriter
   private readonly header: FrameHeader
   private readonly fields: SlotFields
-  /** The newest attempt to stage found no room: the keeper, or whoever completes the last frame, wakes somebody. */
-  private lacksRoom: boolean
+  /** What the newest attempt to stage found: ROOM_… */
+  private roomFound: number
   private readonly chain: FrameChain
   private readonly headerViews: DataView[]
   private readonly checksumInputs: Uint8Array[]
@@ -44,7 +44,7 @@ export class Leader {
     this.frames = new FrameWriter(context)
     this.header = emptyHeader()
     this.fields = emptyFields()
-    this.lacksRoom = false
+    this.roomFound = ROOM_YES
     this.chain = { segment: 0, offset: 0, endOffset: 0, frameSequence: 0, checksum: 0 }
     this.headerViews = []
     this.checksumInputs = []
@@ -100,9 +100,18 @@ export class Leader {
     return control.isWorthStaging(ring.tailSequence())
   }
 
-  /** Something other than the ring stands in the way: its end wakes whoever waits. */
+  /**
+   * Something other than the ring stands in the way, still: its end wakes whoever waits. Looked at anew, because it may
+   * have ended while the lock was held: who was woken by that found the lock taken, and counts on this look.
+   */
   private isBlocked(): boolean {
-    return this.lacksRoom || !this.isWorthStaging() || !this.isLeadingPhase()
+    return this.lacksRoom() || !this.isWorthStaging() || !this.isLeadingPhase()
+  }
+
+  private lacksRoom(): boolean {
+    const { control } = this.context
+    if (this.roomFound === ROOM_AFTER_DRAIN) return !control.isDrained()
+    return this.roomFound === ROOM_ASKED && control.wantsRoom()
   }
 
   private isLeadingPhase(): boolean {
@@ -138,7 +147,7 @@ export class Leader {
 
   /** Stages one batch, or returns STAGED_NOTHING. Only under the commit-lock. */
   private stageBatch(): number | undefined {
-    this.lacksRoom = false
+    this.roomFound = ROOM_YES
     if (!this.isLeadingPhase() || !this.isWorthStaging()) return STAGED_NOTHING
     this.prefix.scanPublished()
     // Empty, or a hole: whoever publishes there leads, or rings the committer.
@@ -184,13 +193,12 @@ export class Leader {
     const { control, slots, ring } = context
     const bodyBytes = ((prefix.to - prefix.from) | 0) << GRANULE_SHIFT
     const length = frameBytes(bodyBytes, context.memory.layout.blockBytes)
-    const room = this.room.findRoom(length)
-    if (room === ROOM_FAILED) {
+    this.roomFound = this.room.findRoom(length)
+    if (this.roomFound === ROOM_FAILED) {
       this.frames.poison.failHead('room', control.roomErrno())
       control.storeRoomErrno(0)
     }
-    this.lacksRoom = room !== ROOM_YES
-    if (this.lacksRoom) return STAGED_NOTHING
+    if (this.roomFound !== ROOM_YES) return STAGED_NOTHING
     const frame = control.stagedCount()
     const slot = slots.slotIndexOf(frame)
     const at = slots.bufferAt(frame)

@@ -130,6 +130,9 @@ export class Poison {
     const firstLsn = this.failedFromOf(frame)
     const endLsn = slots.endLsn(frame)
     if (this.isOver(frame)) return
+    // Looked at after the state: who comes late, when the log was resumed since, finds a frame that may be written. What
+    // was staged before a resume does not outlive it: so a state of that time is still there, or nothing is changed below.
+    if (this.isUnfailed(phases.phase())) return
     const state = slotState(stateWord)
     if (state === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
     if (state === SLOT_WRITING && ownerState(this.context, slotOwner(stateWord)) !== OWNER_ACTIVE) {
