@@ -78,6 +78,10 @@ export const PROMISES: readonly PromiseRow[] = [
     says: 'The verdict on a record is its own and final: no later success makes a failure an acknowledgement, no later failure harms what was acknowledged.',
     keptIn: ['src/shared/phase.ts', 'src/commit/follower.ts', 'src/host/async-commits.ts'],
     tests: [
+      [
+        'test/regression/explored-schedules.test.ts',
+        'does not cancel a frame of the log that was resumed since',
+      ],
       ['test/commit/failure.test.ts', 'a verdict is final'],
       ['test/commit/failure.test.ts', 'a follower of a failed batch never returns durable'],
       ['test/commit/failure.test.ts', 'a follower of a durable batch returns durable'],
@@ -157,6 +161,7 @@ export const PROMISES: readonly PromiseRow[] = [
       ['test/model/explore.test.ts', 'every schedule with two preemptions keeps every promise'],
       ['test/regression/review-progress.test.ts', 'does not lead, wakes one of them'],
       ['test/regression/review-cut-off.test.ts', 'dies as it wakes a promise client'],
+      ['test/regression/explored-schedules.test.ts', 'looks again when it has released the lock'],
       ['test/cli/stress.test.ts', 'no sleeper is left to its re-check'],
     ],
   },
