@@ -126,4 +126,28 @@ export const MUTANTS_OF_THREADS: readonly Mutant[] = [
     ],
     killedBy: { file: 'test/regression/defect-e.test.ts', test: 'every batch is readable' },
   },
+  {
+    name: 'a leader takes what kept it from staging under the lock for true when it has released the lock',
+    promise: 'P10',
+    edits: [{ file: 'src/commit/leader.ts', find: 'return !control.isDrained()', replace: 'return true' }],
+    killedBy: {
+      file: 'test/regression/explored-schedules.test.ts',
+      test: 'a leader who found no room before the last frame was durable looks again when it has released the lock',
+    },
+  },
+  {
+    name: 'who comes late to settle a failure does not look whether the log was resumed',
+    promise: 'P5',
+    edits: [
+      {
+        file: 'src/commit/poison.ts',
+        find: 'if (this.isUnfailed(phases.phase())) return\n    const state',
+        replace: 'const state',
+      },
+    ],
+    killedBy: {
+      file: 'test/regression/explored-schedules.test.ts',
+      test: 'who comes late to settle a failure does not cancel a frame of the log that was resumed since',
+    },
+  },
 ]
