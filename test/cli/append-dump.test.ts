@@ -54,12 +54,22 @@ test('the lines of standard input come back in their order, whatever their ends 
   )
 })
 
+/** A carriage return and "erase to the end of the line" come before it. */
+const PROGRESS = /\[K1 records, 3 B, [\d,]+ commits\/s/
+
 skipUnless(test, whyNoTerminal, 'a terminal gets a progress line, which is gone at the end', async () => {
-  const directory = join(temporaryDirectory(), 'log')
-  // The line is drawn every 200 ms.
-  const command = `(echo one; sleep 1; echo two) | "${process.execPath}" "${cliPath()}" append "${directory}"`
-  const { stdout } = await runCommand('script', ['-qec', command, '/dev/null'])
-  assert.match(stdout, /\[K1 records, 3 B, [\d,]+ commits\/s/)
+  const home = temporaryDirectory()
+  const seen = join(home, 'seen')
+  // The second line comes when the first one was shown to be durable.
+  const lines = `echo one; until [ -e "${seen}" ]; do sleep 0.05; done; echo two`
+  const command = `(${lines}) | "${process.execPath}" "${cliPath()}" append "${join(home, 'log')}"`
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let stdout = ''
+  for await (const chunk of terminal.stdout) {
+    stdout += chunk
+    if (PROGRESS.test(stdout)) writeFileSync(seen, '')
+  }
+  assert.match(stdout, PROGRESS)
   const summary = stdout.indexOf('2 records durable')
   assert.ok(summary > stdout.lastIndexOf('\r\x1b[K'), stdout)
 })
