@@ -24,7 +24,7 @@ export interface LogWords {
   /** What the log says of a record now. */
   verdictOn(lsn: number): number
   /** What is still held or waits in the ring; '' when nothing does. */
-  rest(): string
+  rest(hasDeath: boolean): string
 }
 
 /** Who submitted a record: thread and number. */
@@ -244,7 +244,7 @@ export class Promises implements Ledger, Submitted {
     if (words.failures() !== 0) throw new Violation('P6', 'the log failed, and the disk never did')
     // What slipped into the ring behind close() is refused and stays there.
     if (!this.isClosed && (machine.deaths > 0 || this.hasServer())) {
-      const rest = words.rest()
+      const rest = words.rest(machine.deaths > 0)
       if (rest !== '') throw new Violation('P7', `all is quiet, and ${rest}`)
     }
     this.checkHoles()

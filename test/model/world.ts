@@ -280,7 +280,7 @@ export class World {
       failures: () => doubles[failuresAt],
       recheckRescues: () => doubles[rescuesAt],
       verdictOn: (lsn) => this.setUp(protocol.askVerdict(threads[0], lsn)) as number,
-      rest: () => this.setUp(protocol.describeRest(threads[0])) as string,
+      rest: (hasDeath) => this.setUp(protocol.describeRest(threads[0], hasDeath)) as string,
     }
   }
 
