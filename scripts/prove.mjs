@@ -41,7 +41,7 @@ const PARTS = [
 const TOTAL_SECONDS = { ci: 15 * 60, full: 90 * 60 }
 /** The part of its time that a part is told it has: the rest is for its end. */
 const BUDGET_PART = 0.9
-/** A part that does not end may take so many times what it was told, before it is ended. */
+/** A part that does not end may take so many times its share, before it is ended. */
 const PATIENCE = 1.5
 /** How long a part that is told to end may clean up. */
 const KILL_AFTER_MS = 15_000

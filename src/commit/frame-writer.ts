@@ -1,5 +1,5 @@
 import { FLAG_CLOSE } from '../format/frame.ts'
-import { PHASE_CLOSED, PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import { isUnfailed, PHASE_CLOSED } from '../shared/phase.ts'
 import {
   SLOT_CANCELLED,
   SLOT_FAILED,
@@ -75,11 +75,7 @@ export class FrameWriter {
   /** After CLOSED nothing is written but the closing seal itself, staged before the phase became CLOSED. */
   private mayWriteFrame(frame: number, phase: number): boolean {
     if (phase === PHASE_CLOSED) return (this.context.slots.flagsOf(frame) & FLAG_CLOSE) !== 0
-    return this.isUnfailed(phase)
-  }
-
-  private isUnfailed(phase: number): boolean {
-    return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+    return isUnfailed(phase)
   }
 
   private writeOwned(frame: number, writing: number): void {
@@ -140,10 +136,10 @@ export class FrameWriter {
   /** Not while the log is failed: an older frame may still succeed then, and the flag speaks for the newest. */
   private clearLastCommitFailed(): void {
     const { control, phases } = this.context
-    if (!this.isUnfailed(phases.phase())) return
+    if (!isUnfailed(phases.phase())) return
     control.storeLastCommitFailed(false)
     // Whoever fails the log changes the phase before it stores the flag: so one of both stores sticks.
-    if (!this.isUnfailed(phases.phase())) control.storeLastCommitFailed(true)
+    if (!isUnfailed(phases.phase())) control.storeLastCommitFailed(true)
   }
 
   /** When records wait in the ring, enough of them for a frame: wakes one of those who wait to lead them, or the committer. */

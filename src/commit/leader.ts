@@ -8,7 +8,7 @@ import {
 } from '../format/frame.ts'
 import type { FrameChain } from '../shared/control.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
-import { PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import { isUnfailed, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
 import type { SlotFields } from '../shared/slots.ts'
 import type { CommitContext } from './context.ts'
 import { FrameWriter } from './frame-writer.ts'
@@ -115,8 +115,7 @@ export class Leader {
   }
 
   private isLeadingPhase(): boolean {
-    const phase = this.context.phases.phase()
-    return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+    return isUnfailed(this.context.phases.phase())
   }
 
   /** A leader needs its own fd before it takes anything. One who cannot get it leaves the lead to the committer. */

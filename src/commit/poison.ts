@@ -1,12 +1,4 @@
-import {
-  PHASE_CLOSED,
-  PHASE_CLOSING,
-  PHASE_OPEN,
-  PHASE_POISONED,
-  PHASE_SEALING,
-  PHASE_SETTLED,
-  phaseOf,
-} from '../shared/phase.ts'
+import { isUnfailed, PHASE_CLOSED, PHASE_POISONED, PHASE_SETTLED, phaseOf } from '../shared/phase.ts'
 import {
   SLOT_CANCELLED,
   SLOT_FAILED,
@@ -37,8 +29,7 @@ export class Poison {
     phases.raiseIndeterminateTo(slots.endLsn(frame) - 1)
     // Stored before the slot says FAILED: a thread that finds such a slot, its owner gone, poisons the log for it.
     const phase = phases.phase()
-    if (this.isUnfailed(phase) || phase === PHASE_CLOSED)
-      phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+    if (isUnfailed(phase) || phase === PHASE_CLOSED) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
     slots.changeState(frame, stateWord, client, SLOT_FAILED)
     this.failLog(firstLsn, call, errno)
   }
@@ -47,7 +38,7 @@ export class Poison {
   failStaged(frame: number, stateWord: number, call: FailureCall, errno: number): void {
     const { slots, phases, client } = this.context
     const firstLsn = this.failedFromOf(frame)
-    if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+    if (isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
     if (slots.changeState(frame, stateWord, client, SLOT_CANCELLED)) this.failLog(firstLsn, call, errno)
   }
 
@@ -62,7 +53,7 @@ export class Poison {
       const word = phases.phaseWord()
       // Another thread has poisoned the log for this failure, and it was even resumed since.
       if (phases.isResumedPast(fromLsn)) return
-      if (!this.isUnfailed(phaseOf(word))) break
+      if (!isUnfailed(phaseOf(word))) break
       phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
       if (!phases.changePhase(word, PHASE_POISONED)) continue
       control.storeLastCommitFailed(true)
@@ -77,7 +68,7 @@ export class Poison {
   failHead(call: FailureCall, errno: number): void {
     const { phases, control } = this.context
     // Stored before FAILED_FROM: should this thread die before the phase says so, whoever takes the lock over tells it.
-    if (this.isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
+    if (isUnfailed(phases.phase())) phases.storeFailure(errno, FAILURE_CALLS.indexOf(call))
     this.failLog(control.headLsn(), call, errno)
   }
 
@@ -85,7 +76,7 @@ export class Poison {
   finishHeadFailure(): void {
     const { phases, control } = this.context
     const headLsn = control.headLsn()
-    if (!this.isUnfailed(phases.phase()) || phases.failedFrom() !== headLsn) return
+    if (!isUnfailed(phases.phase()) || phases.failedFrom() !== headLsn) return
     this.failLog(headLsn, FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
   }
 
@@ -94,17 +85,13 @@ export class Poison {
     const { phases } = this.context
     const phase = phases.phase()
     if (phase === PHASE_CLOSED) return
-    if (!this.isUnfailed(phase)) {
+    if (!isUnfailed(phase)) {
       this.settleFrame(frame)
       return
     }
     const firstLsn = this.failedFromOf(frame)
     if (!this.isOver(frame))
       this.failLog(firstLsn, FAILURE_CALLS[phases.failureCall()], phases.failureErrno())
-  }
-
-  private isUnfailed(phase: number): boolean {
-    return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
   }
 
   /**
@@ -132,7 +119,7 @@ export class Poison {
     if (this.isOver(frame)) return
     // Looked at after the state: who comes late, when the log was resumed since, finds a frame that may be written. What
     // was staged before a resume does not outlive it: so a state of that time is still there, or nothing is changed below.
-    if (this.isUnfailed(phases.phase())) return
+    if (isUnfailed(phases.phase())) return
     const state = slotState(stateWord)
     if (state === SLOT_STAGED) slots.changeState(frame, stateWord, client, SLOT_CANCELLED)
     if (state === SLOT_WRITING && ownerState(this.context, slotOwner(stateWord)) !== OWNER_ACTIVE) {

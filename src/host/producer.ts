@@ -292,17 +292,14 @@ export class Producer {
   /** A call that published this record was cut off (a `vm` timeout, a stack overflow): nobody knows how far it came. */
   #wasCutOff(entry: PendingEntry): boolean {
     if (entry.lastLsn === 0 || entry.isSettled) return entry.isSettled
-    rejectEntry(entry, givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry)))
+    rejectEntry(entry, cutOffError(entry))
     return true
   }
 
   /** What ended the call says nothing about a record that has its place: it may have been published. */
   #rejectCall(entry: PendingEntry, error: Error): void {
     const isCutOff = entry.lastLsn > 0 && !GroupWalError.is(error)
-    rejectEntry(
-      entry,
-      isCutOff ? givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry), error) : error,
-    )
+    rejectEntry(entry, isCutOff ? cutOffError(entry, error) : error)
   }
 
   #addPublished(entry: PendingEntry): void {
@@ -376,6 +373,11 @@ export class Producer {
     const first = this.#firstUnflushedLsn
     if (firstLsn > 0 && (first === 0 || firstLsn < first)) this.#firstUnflushedLsn = firstLsn
   }
+}
+
+/** Of a record that had its place already. */
+function cutOffError(entry: PendingEntry, cause?: unknown): WaitGivenUpError {
+  return givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry), cause)
 }
 
 function newEntry(

@@ -4,7 +4,7 @@ import { leaveProtocol } from '../commit/join.ts'
 import { errnoOf } from '../commit/segment-writer.ts'
 import { waitAsync } from '../shared/atomics.ts'
 import { CLIENT_KEEPER } from '../shared/clients.ts'
-import { PHASE_CLOSING, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
+import { isUnfailed } from '../shared/phase.ts'
 import { errorCode } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { loadFileSystem } from '../storage/load-file-system.ts'
@@ -72,8 +72,7 @@ class Keeper {
     if (control.isStopped()) return false
     // Said before the phase is looked at: resume() changes the phase first and then waits until nothing is made.
     control.storeKeeperWorking(true)
-    const phase = phases.phase()
-    const mayWork = phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+    const mayWork = isUnfailed(phases.phase())
     const hasMore = mayWork && this.workUndisturbed()
     if (!mayWork) this.context.supply.abandon()
     // A half-made segment counts as work: resume() waits until it is finished or given up.

@@ -44,6 +44,11 @@ export function phaseOf(phaseWord: number): number {
   return phaseWord & ((1 << PHASE_BITS) - 1)
 }
 
+/** The log takes frames: it has not failed, and is not closed. */
+export function isUnfailed(phase: number): boolean {
+  return phase === PHASE_OPEN || phase === PHASE_CLOSING || phase === PHASE_SEALING
+}
+
 export const VERDICT_PENDING = 0
 export const VERDICT_DURABLE = 1
 export const VERDICT_NOT_WRITTEN = 2

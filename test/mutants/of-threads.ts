@@ -141,7 +141,7 @@ export const MUTANTS_OF_THREADS: readonly Mutant[] = [
     edits: [
       {
         file: 'src/commit/poison.ts',
-        find: 'if (this.isUnfailed(phases.phase())) return\n    const state',
+        find: 'if (isUnfailed(phases.phase())) return\n    const state',
         replace: 'const state',
       },
     ],
