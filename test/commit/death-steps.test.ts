@@ -201,6 +201,8 @@ class Deaths {
     if (this.#work.name === 'commit') await this.#commitByPromise(`promise ${step}`)
     if (!isDead) return false
     if (afterwards === 'has ended' || afterwards === 'is terminated') {
+      // A step behind the end of its call is reached, and held at, at any time.
+      if (afterwards === 'is terminated') await this.#victim.terminate()
       await this.#victim.ended
       await this.#startVictim()
     }
