@@ -64,7 +64,7 @@ export class Committer {
   private leadOnce(): boolean {
     const { control, ring } = this.context
     const hadDuty = control.takeCommitterDuty()
-    const hasLed = this.leader.tryLead()
+    const hasLed = this.leader.leadOn()
     if (hasLed) this.progressMs = this.context.clock.monotonicMs()
     // A batch may take only a part of what the committer was rung for.
     if (hadDuty && !ring.isEmpty()) control.giveCommitterDuty()

@@ -15,13 +15,18 @@ import { Poison } from './poison.ts'
 export class FrameWriter {
   private readonly context: CommitContext
   readonly poison: Poison
+  /** Frames that this thread published and whose followers it has not woken yet: from here, up to the next number. */
+  private unwokenFrom: number
+  private unwokenTo: number
 
   constructor(context: CommitContext) {
     this.context = context
     this.poison = new Poison(context)
+    this.unwokenFrom = 0
+    this.unwokenTo = 0
   }
 
-  /** The leader's own frame, just staged, the lock released. */
+  /** The leader's own frame, just staged, the lock released. Followers are woken by wakePublished, or passOn. */
   writeStaged(frame: number): void {
     const { slots, writer, phases, client, clock } = this.context
     const staged = slots.stateWord(frame)
@@ -54,8 +59,10 @@ export class FrameWriter {
     const writing = slots.takeOver(frame, stateWord, client)
     if (writing === 0) return false
     counters.count('takeovers', 1)
-    if (canWrite) this.writeOwned(frame, writing)
-    else this.poison.failFrame(frame, writing, writer.failedCall, writer.failedErrno)
+    if (canWrite) {
+      this.writeOwned(frame, writing)
+      this.passOn()
+    } else this.poison.failFrame(frame, writing, writer.failedCall, writer.failedErrno)
     return true
   }
 
@@ -89,15 +96,22 @@ export class FrameWriter {
     counters.count('syncs', 1)
     counters.count('syncMicros', Math.round((clock.monotonicMs() - startedMs) * 1000))
     counters.count('bytes', length)
-    if (slots.changeState(frame, writing, client, SLOT_SYNCED)) this.publishReady()
+    if (slots.changeState(frame, writing, client, SLOT_SYNCED)) this.publishSynced()
+  }
+
+  /** Publishes every frame whose sync returned, and passes on. True when this call published something. */
+  publishReady(): boolean {
+    const hasPublished = this.publishSynced()
+    this.passOn()
+    return hasPublished
   }
 
   /**
    * Publishes, in order, every frame whose sync returned. Any thread may do it at any time; each frame is counted
-   * by one of them. True when this call published something.
+   * by one of them, who then wakes its followers.
    */
-  publishReady(): boolean {
-    const { control, slots, clients } = this.context
+  private publishSynced(): boolean {
+    const { control, slots } = this.context
     const first = control.publishedCount()
     let end = first
     for (;;) {
@@ -115,11 +129,26 @@ export class FrameWriter {
       this.countPublished(recordCount)
     }
     if (end === first) return false
-    // The next leader first: its wake-up takes as long as everybody else's, and the disk is idle until then.
-    this.handOver()
-    for (let frame = first; frame !== end; frame = (frame + 1) | 0) control.wakeFollowers(frame)
-    clients.wakeArmed(control.durableLsn())
+    if (this.unwokenFrom === this.unwokenTo) this.unwokenFrom = first
+    this.unwokenTo = end
     return true
+  }
+
+  /** The next leader first: its wake-up takes as long as everybody else's, and the disk is idle until then. */
+  passOn(): void {
+    if (this.unwokenFrom === this.unwokenTo) return
+    this.handOver()
+    this.wakePublished()
+  }
+
+  /** Wakes the followers of what this thread published. */
+  wakePublished(): void {
+    const { control, clients } = this.context
+    const to = this.unwokenTo
+    if (this.unwokenFrom === to) return
+    for (let frame = this.unwokenFrom; frame !== to; frame = (frame + 1) | 0) control.wakeFollowers(frame)
+    this.unwokenFrom = to
+    clients.wakeArmed(control.durableLsn())
   }
 
   private countPublished(recordCount: number): void {
@@ -145,7 +174,9 @@ export class FrameWriter {
   /** When records wait in the ring, enough of them for a frame: wakes one of those who wait to lead them, or the committer. */
   handOver(): void {
     const { control, ring } = this.context
-    if (ring.isEmpty() || !control.isWorthStaging(ring.tailSequence())) return
-    if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()
+    const tailSequence = ring.tailSequence()
+    if (ring.isEmpty() || !control.isWorthStaging(tailSequence)) return
+    if (control.isForCommitter(tailSequence)) control.ringCommitter()
+    else if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()
   }
 }

@@ -61,22 +61,43 @@ export class Leader {
    * True when a batch was staged (and by now is decided, durable or failed).
    */
   tryLead(): boolean {
+    const frame = this.tryStage()
+    if (frame === STAGED_NOTHING) return false
+    this.lead(frame)
+    this.frames.passOn()
+    return true
+  }
+
+  /**
+   * Leads batch after batch, as long as there is one to lead: the next is staged before anybody is woken, so that the
+   * disk waits for no thread to wake up. For the committer: a producer has to return when its record is durable.
+   */
+  leadOn(): boolean {
+    let frame = this.tryStage()
+    if (frame === STAGED_NOTHING) return false
+    while (frame !== STAGED_NOTHING) {
+      this.lead(frame)
+      frame = this.tryStage()
+      this.frames.wakePublished()
+    }
+    return true
+  }
+
+  private tryStage(): number | undefined {
     const { context } = this
     while (this.mayLead()) {
       const owner = context.clients.nextOwner(context.client)
-      if (!context.control.acquireLock(0, owner)) return false
+      if (!context.control.acquireLock(0, owner)) return STAGED_NOTHING
       const frame = this.stageBatch()
       context.control.releaseLock(owner)
-      if (frame !== STAGED_NOTHING) {
-        this.lead(frame)
-        return true
-      }
+      if (frame !== STAGED_NOTHING) return frame
       // Whoever published since the scan and found the lock taken counts on this second look.
-      if (!context.ring.isPublished(context.ring.head()) || this.isBlocked()) return false
+      if (!context.ring.isPublished(context.ring.head()) || this.isBlocked()) return STAGED_NOTHING
     }
-    return false
+    return STAGED_NOTHING
   }
 
+  /** Writes and publishes the frame, and leaves its followers to be woken. */
   private lead(frame: number): void {
     // With more than one slot the next batch need not wait for this one.
     if (this.context.control.slotCount > 1) this.frames.handOver()
@@ -184,6 +205,7 @@ export class Leader {
     context.control.releaseLock(owner)
     if (frame === STAGED_NOTHING) return false
     this.lead(frame)
+    this.frames.passOn()
     return true
   }
 

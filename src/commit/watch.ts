@@ -9,7 +9,7 @@ import {
   slotState,
 } from '../shared/slots.ts'
 import type { CommitContext } from './context.ts'
-import { OWNER_ACTIVE, OWNER_GONE, ownerState } from './gone.ts'
+import { isClientGone, OWNER_ACTIVE, OWNER_GONE, ownerState } from './gone.ts'
 import type { Leader } from './leader.ts'
 
 /** How long a thread waits before it looks whether somebody died. Progress never depends on it while all live. */
@@ -36,7 +36,16 @@ export class Watch {
     if (this.takeOverSlots()) helped = true
     if (this.leader.frames.publishReady()) helped = true
     if (this.fillHole()) helped = true
+    this.dropGoneCommitter()
     return helped
+  }
+
+  /** Records wait, and nobody leads: should that be left to a committer who is gone, it is not left to it again. */
+  private dropGoneCommitter(): void {
+    const { control, ring } = this.context
+    const committer = control.committerClient()
+    if (committer === 0 || ring.isEmpty() || control.lockOwner() !== 0 || !control.isDrained()) return
+    if (isClientGone(this.context, committer)) control.dropCommitter(committer)
   }
 
   private takeOverLock(): boolean {

@@ -98,6 +98,7 @@ export class Closing {
     control.releaseLock(owner)
     if (frame === undefined) return false
     this.leader.frames.writeStaged(frame)
+    this.leader.frames.passOn()
     this.isSealed = control.isDrained()
     this.leader.frames.poison.wakeEverybody()
     return true

@@ -92,6 +92,7 @@ export class Log extends EventEmitter<LogEvents> {
       died: (name, cause) => {
         // One that ended before it took part has no line: nobody may wait for it to begin.
         if (name === 'segment-keeper') context.control.noteKeeperEnd(context.clients.maxClients + 1)
+        else context.control.dropCommitter(context.control.committerClient())
         log?.emit('worker-died', { name, cause })
       },
     })

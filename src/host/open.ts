@@ -133,11 +133,15 @@ function chooseMethod(
   return choice
 }
 
+/** Waiting records from which on the committer leads: fewer are as fast, or faster, led by a producer. */
+const COMMITTER_RECORDS = 6
+
 function layoutFor(options: ResolvedOptions, blockBytes: number): Layout {
   return planLayout({
     ringBytes: options.ringBytes,
     maxBatchBytes: options.maxBatchBytes,
     slotCount: options.stagingSlots,
+    committerRecords: COMMITTER_RECORDS,
     maxClients: options.maxProducers + INTERNAL_CLIENTS,
     blockBytes,
     segmentBytes: options.segmentBytes,

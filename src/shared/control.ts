@@ -35,11 +35,13 @@ export class Control {
   private readonly words: Words
   private readonly wide: WideWords
   readonly slotCount: number
+  private readonly committerRecords: number
 
   constructor(memory: SharedMemory) {
     this.words = memory.words
     this.wide = memory.wide
     this.slotCount = memory.layout.slotCount
+    this.committerRecords = memory.layout.committerRecords
   }
 
   // ---- commit-lock
@@ -85,6 +87,16 @@ export class Control {
     const headLsn = this.headLsn()
     const recordsInFlight = headLsn - 1 - this.durableLsn()
     return recordsInFlight <= CONCURRENT_RECORDS && ((tailSequence - headLsn) | 0) >= recordsInFlight
+  }
+
+  /**
+   * Shall the committer lead what waits? It goes on from frame to frame without a thread having to wake up in between,
+   * which pays from some producers on; below that, those who return from a frame make the next batch fuller if its
+   * leader has to wake up first (docs/performance.md).
+   */
+  isForCommitter(tailSequence: number): boolean {
+    if (this.committerClient() === 0 || !this.isDrained()) return false
+    return ((tailSequence - this.headLsn()) | 0) >= this.committerRecords
   }
 
   /** All staged frames are published. */
@@ -322,6 +334,11 @@ export class Control {
 
   storeCommitterClient(client: number): void {
     store(this.words, at.COMMITTER_CLIENT, client)
+  }
+
+  /** The committer has ended: nobody counts on it any more. */
+  dropCommitter(client: number): void {
+    compareExchange(this.words, at.COMMITTER_CLIENT, client, 0)
   }
 
   isStopped(): boolean {

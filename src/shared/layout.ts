@@ -34,6 +34,8 @@ export const SYNC_METHOD = 8
 export const SEGMENT_BYTES = 9
 //  10  | SEAL_IDLE_MS             | opener          | -            | 0: no idle seal
 export const SEAL_IDLE_MS = 10
+//  11  | COMMITTER_RECORDS        | opener          | -            | >= 1; with so many records waiting, the committer leads
+export const COMMITTER_RECORDS = 11
 // ---- the ring
 //  16  | RESERVATION (wide)       | producers (CAS) | -            | sequence << 32 | position of the next record; only grows
 export const RESERVATION = 16
@@ -97,7 +99,7 @@ export const SPACE_WANTED = 145
 export const DOORBELL = 160
 // 161  | COMMITTER_SLEEPING       | committer       | -            | COMMITTER_AWAKE, _IDLE or _BUSY: stored before its last look at the ring
 export const COMMITTER_SLEEPING = 161
-// 162  | COMMITTER_CLIENT         | committer       | -            | its client number, 0 before it started
+// 162  | COMMITTER_CLIENT         | committer, clients | -         | its client number, 0 before it started and after it was found to be gone
 export const COMMITTER_CLIENT = 162
 // 164  | COMMITTER_DUTY           | ringers/committer| -           | 1: somebody who does not lead published; whoever frees a slot rings
 export const COMMITTER_DUTY = 164
@@ -150,7 +152,7 @@ export const CLIENT_WORDS: number = 2 * LINE_WORDS
 export const MAX_CLIENTS_LIMIT: number = ASYNC_MASK_WORDS * 32 - 1
 
 export const LAYOUT_MAGIC = 0x47574c31
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 export const PAGE_BYTES = 65536
 /** log2 of the bytes per ring granule; the same granule as in a frame body (docs/format.md). */
 export const GRANULE_SHIFT = 5
@@ -160,6 +162,7 @@ export interface LayoutOptions {
   ringBytes: number
   maxBatchBytes: number
   slotCount: number
+  committerRecords: number
   maxClients: number
   blockBytes: number
   segmentBytes: number
@@ -172,6 +175,7 @@ export interface Layout {
   maxReservationGranules: number
   slotCount: number
   slotBytes: number
+  committerRecords: number
   maxClients: number
   blockBytes: number
   segmentBytes: number
@@ -211,7 +215,7 @@ function place(
   maxReservationGranules: number,
   slotCount: number,
   slotBytes: number,
-  rest: { maxClients: number; blockBytes: number; segmentBytes: number },
+  rest: { committerRecords: number; maxClients: number; blockBytes: number; segmentBytes: number },
 ): Layout {
   const codesAt = roundUp((CLIENTS + (rest.maxClients + 2) * CLIENT_WORDS) * 4, 64)
   const ringAt = roundUp(codesAt + ringGranules * 4, 4096)
@@ -222,6 +226,7 @@ function place(
     maxReservationGranules,
     slotCount,
     slotBytes,
+    committerRecords: rest.committerRecords,
     maxClients: rest.maxClients,
     blockBytes: rest.blockBytes,
     segmentBytes: rest.segmentBytes,
@@ -243,11 +248,13 @@ export function writeLayout(words: Int32Array, layout: Layout): void {
   words[MAX_CLIENTS] = layout.maxClients
   words[BLOCK_BYTES] = layout.blockBytes
   words[SEGMENT_BYTES] = layout.segmentBytes
+  words[COMMITTER_RECORDS] = layout.committerRecords
 }
 
 /** The same layout as another thread wrote it. */
 export function readLayout(words: Int32Array): Layout {
   return place(words[RING_GRANULES], words[MAX_RESERVATION_GRANULES], words[SLOT_COUNT], words[SLOT_BYTES], {
+    committerRecords: words[COMMITTER_RECORDS],
     maxClients: words[MAX_CLIENTS],
     blockBytes: words[BLOCK_BYTES],
     segmentBytes: words[SEGMENT_BYTES],

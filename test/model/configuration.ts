@@ -19,6 +19,8 @@ export interface Configuration {
   threads: ThreadPlan[]
   ringGranules: number
   slots: number
+  /** With so many records waiting, the committer leads. */
+  committerRecords: number
   method: SyncMethod
   firstLsn: number
   ringPosition: number

@@ -14,6 +14,7 @@ export interface Exploration extends Configuration {
 const BASE: Omit<Exploration, 'name' | 'threads'> = {
   ringGranules: 8,
   slots: 1,
+  committerRecords: 2,
   method: 'fdatasync',
   firstLsn: 1,
   ringPosition: 0,
@@ -112,6 +113,15 @@ function explorationsWith(slots: number): Exploration[] {
     named('append and committer', [appending(false), appending(false), committer()], {
       ...tiny,
       method: 'dsync',
+    }),
+    named('a committer that leads on', [committing(2), committing(1), committer()], {
+      committerRecords: 1,
+      method: 'dsync',
+    }),
+    named('a committer that leads on, 1 death', [...repeat(2, 1), committer()], {
+      committerRecords: 1,
+      limits: death,
+      bound: 1,
     }),
     named('append, commit and committer', [appending(true), committing(1), committer()], { method: 'dsync' }),
     named('append, seals and committer', [appending(true), committer()], { seals: true, method: 'dsync' }),

@@ -146,6 +146,7 @@ export class World {
       ringBytes: configuration.ringGranules * GRANULE_BYTES,
       maxBatchBytes: configuration.ringGranules * GRANULE_BYTES,
       slotCount: configuration.slots,
+      committerRecords: configuration.committerRecords,
       maxClients: CLIENT_LIMIT,
       blockBytes: BLOCK_BYTES,
       segmentBytes,

@@ -14,7 +14,8 @@ const SLOTS = 'src/shared/slots.ts'
 const WATCH = 'src/commit/watch.ts'
 
 const RAISE = 'if (endLsn > firstLsn) control.raiseDurableLsn(endLsn - 1)'
-const WAKE = 'for (let frame = first; frame !== end; frame = (frame + 1) | 0) control.wakeFollowers(frame)'
+const WAKE =
+  'for (let frame = this.unwokenFrom; frame !== to; frame = (frame + 1) | 0) control.wakeFollowers(frame)'
 const STORE_STAGED = '    store(this.words, at + STATE, stateWordOf(frame, client, SLOT_STAGED, 0))\n'
 
 /** Changes of how threads agree, which need certain schedules to show. Without them the explorer's silence would say nothing. */
@@ -101,8 +102,8 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: LEADER,
-        find: 'if (!context.ring.isPublished(context.ring.head()) || this.isBlocked()) return false',
-        replace: 'return false',
+        find: 'if (!context.ring.isPublished(context.ring.head()) || this.isBlocked()) return STAGED_NOTHING',
+        replace: 'return STAGED_NOTHING',
       },
     ],
     killedBy: { exploration: 'random: 3 threads x 1 commit, D=1' },
@@ -138,9 +139,8 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: FRAME_WRITER,
-        find: 'if (canWrite) this.writeOwned(frame, writing)',
-        replace:
-          'if (canWrite) { if (slots.changeState(frame, writing, client, SLOT_SYNCED)) this.publishReady() }',
+        find: '      this.writeOwned(frame, writing)\n      this.passOn()\n',
+        replace: '      if (slots.changeState(frame, writing, client, SLOT_SYNCED)) this.publishReady()\n',
       },
     ],
     killedBy: { exploration: '1 death, D=1' },
@@ -200,6 +200,39 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
       },
     ],
     killedBy: { exploration: '3 threads, full ring, D=1' },
+  },
+  {
+    name: 'a committer that leads on forgets the followers of the frame before',
+    promise: 'P10',
+    edits: [
+      {
+        file: LEADER,
+        find: '      frame = this.tryStage()\n      this.frames.wakePublished()\n',
+        replace:
+          '      frame = this.tryStage()\n      if (frame === STAGED_NOTHING) this.frames.wakePublished()\n',
+      },
+      {
+        file: FRAME_WRITER,
+        find: 'if (this.unwokenFrom === this.unwokenTo) this.unwokenFrom = first',
+        replace: 'this.unwokenFrom = first',
+      },
+    ],
+    killedBy: { exploration: 'a committer that leads on, D=1' },
+  },
+  {
+    name: 'what waits is left to a committer who is gone',
+    promise: 'P7',
+    edits: [
+      {
+        file: WATCH,
+        find: '    if (isClientGone(this.context, committer)) control.dropCommitter(committer)\n',
+        replace: '',
+      },
+    ],
+    killedBy: {
+      file: 'test/commit/lead-on.test.ts',
+      test: 'what waits is not left to a committer who is gone more than once',
+    },
   },
   {
     name: 'the committer says that it sleeps after its last look',

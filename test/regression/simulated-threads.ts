@@ -33,6 +33,7 @@ const RECORD = { lsn: 0, recordType: 0x8001, vshardId: 0, tenantId: 0, continues
 
 export interface SimulatedLogOptions {
   slotCount?: number
+  committerRecords?: number
   segmentBytes?: number
   maxBatchBytes?: number
 }
@@ -48,13 +49,19 @@ export class SimulatedLog {
   readonly memory: SharedMemory
   readonly threads: Map<number, SimulatedThread>
 
-  constructor({ slotCount = 1, segmentBytes = MIB, maxBatchBytes = 256 * 1024 }: SimulatedLogOptions = {}) {
+  constructor({
+    slotCount = 1,
+    committerRecords = 6,
+    segmentBytes = MIB,
+    maxBatchBytes = 256 * 1024,
+  }: SimulatedLogOptions = {}) {
     this.directory = temporaryDirectory()
     this.threads = new Map()
     const layout = planLayout({
       ringBytes: MIB,
       maxBatchBytes,
       slotCount,
+      committerRecords,
       maxClients: INTERNAL_LINES + PRODUCER_LINES,
       blockBytes: BLOCK_BYTES,
       segmentBytes,
@@ -209,7 +216,7 @@ export class SimulatedThread {
     this.awaitDurable(lsn)
   }
 
-  private place(payload: string): number {
+  place(payload: string): number {
     const bytes = Buffer.from(payload)
     this.placer.enterBlocking()
     this.placer.reserve(granulesOfRecord(bytes.length), 1, Number.POSITIVE_INFINITY)

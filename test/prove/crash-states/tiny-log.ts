@@ -54,6 +54,7 @@ export function openTinyLog(directory: string, options: TinyOptions): Promise<Lo
     ringBytes: RING_BYTES,
     maxBatchBytes: MAX_BATCH_BYTES,
     slotCount: options.slots,
+    committerRecords: 2,
     maxClients: MAX_PRODUCERS + INTERNAL_CLIENTS,
     blockBytes: BLOCK_BYTES,
     segmentBytes: options.segmentBytes,
