@@ -42,9 +42,11 @@ export class Watch {
 
   /** Records wait, and nobody leads: should that be left to a committer who is gone, it is not left to it again. */
   private dropGoneCommitter(): void {
-    const { control, ring } = this.context
+    const { control, ring, client } = this.context
     const committer = control.committerClient()
-    if (committer === 0 || ring.isEmpty() || control.lockOwner() !== 0 || !control.isDrained()) return
+    // What a thread owns itself counts as left behind (see gone.ts): the committer would find itself gone.
+    if (committer === 0 || committer === client) return
+    if (ring.isEmpty() || control.lockOwner() !== 0 || !control.isDrained()) return
     if (isClientGone(this.context, committer)) control.dropCommitter(committer)
   }
 

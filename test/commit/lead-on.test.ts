@@ -80,6 +80,14 @@ test('what waits is not left to a committer who is gone more than once', () => {
   assert.equal(heirs, [control.stagedCount()])
 })
 
+test('the committer does not take itself for one who is gone', () => {
+  const { server, other } = start()
+  const { control, client } = server.context
+  other.place('waits')
+  server.watch.lookForDead()
+  assert.is(control.committerClient(), client)
+})
+
 test('followers whose leader was cut off before it woke them are woken when its thread calls again', () => {
   const { server, writer, other } = start()
   const { control } = server.context

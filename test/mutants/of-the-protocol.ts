@@ -220,6 +220,17 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     killedBy: { exploration: 'a committer that leads on, D=1' },
   },
   {
+    name: 'the committer takes itself for one who is gone',
+    promise: 'P10',
+    edits: [
+      { file: WATCH, find: 'committer === 0 || committer === client ||', replace: 'committer === 0 ||' },
+    ],
+    killedBy: {
+      file: 'test/commit/lead-on.test.ts',
+      test: 'the committer does not take itself for one who is gone',
+    },
+  },
+  {
     name: 'what waits is left to a committer who is gone',
     promise: 'P7',
     edits: [
