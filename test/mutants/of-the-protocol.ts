@@ -114,7 +114,7 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: FRAME_WRITER,
-        find: 'if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()',
+        find: 'else if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()',
         replace: '',
       },
     ],
@@ -223,7 +223,11 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     name: 'the committer takes itself for one who is gone',
     promise: 'P10',
     edits: [
-      { file: WATCH, find: 'committer === 0 || committer === client ||', replace: 'committer === 0 ||' },
+      {
+        file: WATCH,
+        find: 'committer === 0 || committer === client) return',
+        replace: 'committer === 0) return',
+      },
     ],
     killedBy: {
       file: 'test/commit/lead-on.test.ts',
