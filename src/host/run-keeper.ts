@@ -34,7 +34,7 @@ export function runKeeper(handle: LogHandle, port: MessagePort): void {
 }
 
 /** Makes room ahead of need, one chunk at a time, and drops segments between two chunks. */
-class Keeper {
+export class Keeper {
   private readonly context: CommitContext
   private readonly fs: FileSystem
   private readonly directory: string

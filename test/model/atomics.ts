@@ -86,8 +86,26 @@ export function* pause(): Generator<undefined, void, undefined> {
   yield
 }
 
-export function waitAsync(): never {
-  throw new Error('promises are not explored')
+/** Not an operation either: the event loop has nothing to do. True when it was woken, false when the timer went off. */
+export function* rest(timeoutMs: number): Generator<undefined, boolean, undefined> {
+  if (TRACED) M.show(`rests, ${timeoutMs} ms`)
+  M.rest(timeoutMs)
+  yield
+  return M.wokenByNotify()
+}
+
+/** Nor this: between two turns of an event loop anybody may run. */
+export function* takeTurns(): Generator<undefined, void, undefined> {
+  yield
+}
+
+export function waitAsync(words: Words, index: number, expected: number): Promise<unknown> | undefined {
+  if (WATCHED) M.touch(index, false, true)
+  const now = words[index]
+  if (TRACED) M.show(`waitAsync ${index} while ${expected}: is ${now}`)
+  if (now !== expected) return undefined
+  M.waitAsync(index)
+  return M.loop.expectWake()
 }
 
 export function createWasmWideWords(): never {

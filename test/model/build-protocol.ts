@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
 import * as esbuild from 'esbuild'
 import { type Change, changeText } from '../support/mutate.ts'
+import type { NodeCalls } from './event-loop.ts'
 import { Machine } from './machine.ts'
 import type * as protocolEntry from './protocol-entry.ts'
 import { transform } from './transform.ts'
@@ -16,6 +17,16 @@ export interface BuiltProtocol {
   /** What stands at each scheduling point, by its number. */
   sites: string[]
 }
+
+/** Of Node: here those of the model's event loop. `new Promise` too, see transform.ts. */
+const LOOP_CALLS: readonly (keyof NodeCalls)[] = [
+  'queueMicrotask',
+  'setTimeout',
+  'setImmediate',
+  'setInterval',
+  'clearTimeout',
+  'clearInterval',
+]
 
 const projectDir = process.cwd()
 
@@ -36,7 +47,11 @@ export async function buildProtocol(
     format: 'cjs',
     write: false,
     logLevel: 'silent',
-    define: { TRACED: String(kind === 'traced'), WATCHED: String(kind === 'watched') },
+    define: {
+      TRACED: String(kind === 'traced'),
+      WATCHED: String(kind === 'watched'),
+      ...Object.fromEntries(LOOP_CALLS.map((name) => [name, `M.node.${name}`])),
+    },
     minifySyntax: true,
     plugins: [modelPlugin(changes)],
   })
@@ -68,11 +83,14 @@ function modelPlugin(changes: readonly Change[]): esbuild.Plugin {
   const replaced: Record<string, string> = {
     'src/shared/atomics.ts': 'test/model/atomics.ts',
     'src/recovery/fence.ts': 'test/model/fence.ts',
+    'src/storage/segment-file.ts': 'test/model/segment-file.ts',
+    'src/storage/zero-writer.ts': 'test/model/segment-file.ts',
+    'src/storage/load-file-system.ts': 'test/model/load-file-system.ts',
   }
   return {
     name: 'model',
     setup(build) {
-      build.onResolve({ filter: /\/(atomics|fence)\.ts$/ }, ({ path, resolveDir }) => {
+      build.onResolve({ filter: /\/(atomics|fence|segment-file|zero-writer|load-file-system)\.ts$/ }, ({ path, resolveDir }) => {
         const replacement = replaced[relative(projectDir, join(resolveDir, path))]
         return replacement === undefined ? undefined : { path: join(projectDir, replacement) }
       })

@@ -9,8 +9,13 @@ export interface ThreadPlan {
   isDaemon?: boolean
   /** May be killed, when the configuration allows deaths. */
   isMortal?: boolean
-  /** In place of dying, its call is cut off (as by a `vm` timeout), and it goes on with its next task. */
-  survives?: boolean
+  /**
+   * In place of dying it goes on with its next task: its call is cut off (as by a `vm` timeout), or has an error thrown
+   * into it (as by a stack that it has used up).
+   */
+  survives?: 'cut off' | 'thrown'
+  /** It has an event loop: what it commits and flushes are promises. */
+  isAsync?: boolean
 }
 
 /** One small log, its threads, and what may go wrong. */
@@ -31,4 +36,6 @@ export interface Configuration {
   limits: Limits
   /** A seal is written when the log is idle. */
   seals: boolean
+  /** For so many frames there are zeros in the first segment; undefined: in all of it. */
+  zeroedFrames?: number
 }

@@ -62,6 +62,20 @@ function committer(): ThreadPlan {
   return { tasks: [{ kind: 'serve' }], isDaemon: true, isMortal: true }
 }
 
+/** A thread that does not block: each of these commits is a promise, all made in one turn, or each in a turn of its own. */
+function promising(commits: number, isTurnEach = false): ThreadPlan {
+  const tasks: Task[] = []
+  for (let record = 0; record < commits; record++) {
+    if (isTurnEach && record > 0) tasks.push({ kind: 'turn' })
+    tasks.push({ kind: 'commit', record })
+  }
+  return { tasks, isMortal: true, isAsync: true }
+}
+
+function keeper(): ThreadPlan {
+  return { tasks: [{ kind: 'keep' }], isDaemon: true, isMortal: true, isAsync: true }
+}
+
 /** Resumes the log whenever it has failed, so often. */
 function resuming(times = 1): ThreadPlan {
   return { tasks: Array.from({ length: times }, () => ({ kind: 'resume' as const })), isDaemon: true }
@@ -148,18 +162,18 @@ function explorationsWith(slots: number): Exploration[] {
     named('1 death, batch', [batching(), committing(1)], { limits: death, bound: 1, ...NEAR_SIGN }),
     named('1 death, committer', [appending(false), committing(1), committer()], { limits: death, bound: 1 }),
     named('1 death, segments of one frame', repeat(2, 2), { limits: death, bound: 1, segmentFrames: 1 }),
-    named('1 call cut off', [{ ...committing(2), survives: true }, committing(1)], {
+    named('1 call cut off', [{ ...committing(2), survives: 'cut off' }, committing(1)], {
       limits: death,
       bound: 1,
     }),
-    named('1 call cut off, full ring', [{ ...committing(2), survives: true }, committing(1)], {
+    named('1 call cut off, full ring', [{ ...committing(2), survives: 'cut off' }, committing(1)], {
       ...tiny,
       ringGranules: 2,
       limits: death,
       bound: 1,
       method: 'dsync',
     }),
-    named('1 batch cut off, committer', [{ ...appending(true), survives: true }, batching(), committer()], {
+    named('1 batch cut off, committer', [{ ...appending(true), survives: 'cut off' }, batching(), committer()], {
       limits: death,
       bound: 1,
       method: 'dsync',
@@ -187,6 +201,12 @@ function explorationsWith(slots: number): Exploration[] {
       bound: 0,
       method: 'dsync',
     }),
+    named('promises, committer', [promising(2), committer()], { ...tiny }),
+    named('promises in turns, committer', [promising(2, true), committer()], NEAR_WRAP),
+    named('promises, commit and committer', [promising(1), committing(1), committer()], { bound: 1 }),
+    named('promises twice, committer', [promising(1), promising(1), committer()], { bound: 1 }),
+    named('keeper, segments of one frame', [committing(2), keeper()], { segmentFrames: 1, method: 'dsync' }),
+    named('keeper, 2 threads', [...repeat(2, 2), keeper()], { segmentFrames: 2, zeroedFrames: 1, bound: 1 }),
     named('close', [committing(2), closing()], {}),
     named('close, 2 threads', [...repeat(2, 1), closing()], { bound: 1, ...NEAR_WRAP }),
     named('close, append and committer', [appending(false), closing(), committer()], { bound: 1 }),
@@ -226,7 +246,7 @@ function randomWith(slots: number): Exploration[] {
     ),
     named(
       'calls cut off',
-      [{ ...committing(2), survives: true }, { ...appending(true), survives: true }, batching(), committer()],
+      [{ ...committing(2), survives: 'cut off' }, { ...appending(true), survives: 'cut off' }, batching(), committer()],
       { ringGranules: 4, limits: { deaths: 2, faults: 1, timeOuts: 1 } },
     ),
     named('everything', [committing(2), batching(), appending(true), resuming(), committer()], {

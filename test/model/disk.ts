@@ -16,6 +16,7 @@ import {
 } from './crash-states.ts'
 import { type Frame, FrameReader, type OwnerOf } from './frames.ts'
 import type { Machine } from './machine.ts'
+import { DEAD } from './threads.ts'
 import { type NextSegment, type SegmentOptions, Segments } from './segments.ts'
 
 /** Where a log of the model begins, and who hears of it. */
@@ -52,6 +53,8 @@ export class ModelDisk {
   private firstState: DiskState
   private readonly fds: { segment: number; seenErrors: number }[]
   private fdCount: number
+  /** The thread that makes a segment; -1 for none. */
+  private builder: number
   private keptFds: number
   /** By segment: how many failed syncs it has had. */
   private readonly errors: number[]
@@ -73,6 +76,7 @@ export class ModelDisk {
     this.state = this.firstState
     this.fds = []
     this.fdCount = 0
+    this.builder = -1
     this.keptFds = 0
     this.errors = []
     this.touched = new Uint8Array(LSN_LIMIT)
@@ -89,6 +93,7 @@ export class ModelDisk {
     }
     this.state = this.firstState
     this.fdCount = this.keptFds
+    this.builder = -1
     for (let fd = 0; fd < this.keptFds; fd++) this.fds[fd].seenErrors = 0
     this.errors.length = 0
     this.touched.fill(0)
@@ -113,7 +118,7 @@ export class ModelDisk {
 
   open(path: string): number {
     if (this.machine.outcome(2) !== 0) throw failure('EMFILE', 24)
-    const segment = Number(/(\d+)\.\w+$/.exec(path)![1])
+    const segment = segmentOf(path)
     if (!path.endsWith(segmentName(segment))) throw this.machine.broken('model', `a file called ${path}`)
     if (!this.state.segments.has(segment)) throw failure('ENOENT', 2)
     const fd = this.fdCount++
@@ -164,6 +169,57 @@ export class ModelDisk {
     if (errors === file.seenErrors) return
     file.seenErrors = errors
     throw failure('EIO', 5)
+  }
+
+  /** Names of the files in the directory of the log. */
+  list(): string[] {
+    return this.state.segments.numbers.map(segmentName)
+  }
+
+  unlink(path: string): void {
+    if (this.machine.outcome(2) !== 0) throw failure('EIO', 5)
+    const segment = segmentOf(path)
+    if (this.state.cells.some((cell) => cell.segment === segment))
+      throw this.machine.broken('P4', `segment ${segment} is removed, and holds frames`)
+    this.replace(this.state.segments.remove(segment))
+  }
+
+  /** A file for a segment that is made ahead of need. Only one thread at a time makes one. */
+  beginSegment(sequence: number): void {
+    const { machine } = this
+    const { states } = machine.threads
+    if (this.builder >= 0 && this.builder !== machine.current && states[this.builder] !== DEAD)
+      throw machine.broken('P4', `T${this.builder} and T${machine.current} make a segment at the same time`)
+    if (machine.outcome(2) !== 0) throw failure('ENOSPC', 28)
+    if (this.state.segments.has(sequence)) throw machine.broken('P4', `segment ${sequence} is made twice`)
+    this.builder = machine.current
+  }
+
+  fillSegment(): void {
+    if (this.machine.outcome(2) !== 0) throw failure('ENOSPC', 28)
+  }
+
+  /** It may fail at its very end, and the segment is there all the same. */
+  publishSegment(next: NextSegment): PreparedSegment {
+    const outcome = this.machine.outcome(3)
+    if (outcome === 1) throw failure('EIO', 5)
+    const { segments, result } = this.state.segments.publish(next)
+    this.replace(segments)
+    if (outcome === 2) throw failure('EIO', 5)
+    this.builder = -1
+    return result
+  }
+
+  abandonSegment(): void {
+    this.builder = -1
+  }
+
+  writeZeros(path: string, from: number, to: number): void {
+    const segment = segmentOf(path)
+    if (this.machine.outcome(2) !== 0) throw failure('ENOSPC', 28)
+    if (this.state.cells.some((cell) => cell.segment === segment && cell.offset >= from && cell.offset < to))
+      throw this.machine.broken('P4', `zeros are written over a frame of segment ${segment}`)
+    this.replace(this.state.segments.extend(segment, to))
   }
 
   /** A segment made ahead of need, durable. */
@@ -219,6 +275,8 @@ export class ModelDisk {
     }
     if (!state.segments.has(segment))
       throw machine.broken('P4', `segment ${segment} is written, and was retired`)
+    if (position + frame.bytes.length > state.segments.zeroedTo(segment))
+      throw machine.broken('P4', `a frame is written at ${position}, where segment ${segment} holds no zeros`)
     const cell = state.find(segment, position)
     // Unless whoever saw the failure died before it could say so: then all of it is written and synced once more.
     if (cell?.state === CELL_DOUBTFUL && machine.deaths === 0)
@@ -263,6 +321,10 @@ function stateAfter(before: number, kind: number, isDsync: boolean): number {
   if (kind === CHANGE_BEGIN) return before === CELL_WRITTEN ? CELL_WRITTEN : CELL_IN_FLIGHT
   if (kind === CHANGE_FAILED) return CELL_DOUBTFUL
   return isDsync ? CELL_SYNCED : CELL_WRITTEN
+}
+
+function segmentOf(path: string): number {
+  return Number(/(\d+)\.\w+$/.exec(path)![1])
 }
 
 function failure(code: string, errno: number): Error {

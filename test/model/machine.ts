@@ -1,9 +1,8 @@
 import { type Chooser, KILL, type Limits, NEVER, NOBODY, OUTCOME, TIME_OUT, Violation } from './scheduling.ts'
+import type { EventLoop, NodeCalls } from './event-loop.ts'
 import { DEAD, DONE, ModelThreads, PAUSED, READY, THREAD_LIMIT } from './threads.ts'
 
 const TIME_OUT_LIMIT = 60
-/** Waits as long as this are re-checks that must never be needed; others are timers. */
-const RECHECK_MS = 20
 const NO_SITE = -1
 
 /** Anything a generator function of the model returns. */
@@ -19,6 +18,14 @@ export interface Watcher {
   look(thread: number, other: number): void
 }
 
+/** As V8 throws it: nothing more can be called. */
+export class StackOverflow extends RangeError {
+  override name = 'StackOverflow'
+  constructor() {
+    super('Maximum call stack size exceeded')
+  }
+}
+
 /** What a configuration makes of the machine. Bit n of a mask is thread n. */
 export interface MachineSetup {
   chooser: Chooser
@@ -26,6 +33,9 @@ export interface MachineSetup {
   limits: Limits
   /** Threads that may be killed. */
   mortal: number
+  /** Of them those that go on with their next call; and of these those that have an error thrown into the one they are at. */
+  survivors: number
+  thrown: number
   /** Threads without whose end the run is not over. */
   mandatory: number
 }
@@ -40,7 +50,16 @@ export class Machine {
   private chooser: Chooser
   limits: Limits
   mortal: number
+  /** Threads whose call is cut off in place of their dying, and those that have an error thrown into it. */
+  private survivors: number
+  private thrown: number
+  /** Threads in what cannot be cut off: a callback of their event loop. */
+  private shielded: number
   private mandatory: number
+  /** By thread, where it has one. */
+  readonly loops: (EventLoop | undefined)[]
+  /** Of the thread that runs. */
+  readonly node: NodeCalls
   /** The thread that runs; -1 outside of a run. */
   current: number
   private next: number
@@ -49,6 +68,8 @@ export class Machine {
   steps: number
   askAt: number
   private violation: Violation | undefined
+  /** The thread that an error is to be thrown into; -1 for none. */
+  private throwing: number
   /** Questions to the chooser that were not about a step. */
   private otherQuestions: number
   deaths: number
@@ -76,7 +97,20 @@ export class Machine {
     this.chooser = NOBODY
     this.limits = { deaths: 0, faults: 0, timeOuts: 0 }
     this.mortal = 0
+    this.survivors = 0
+    this.thrown = 0
+    this.shielded = 0
+    this.throwing = -1
     this.mandatory = 0
+    this.loops = new Array(THREAD_LIMIT).fill(undefined)
+    this.node = {
+      queueMicrotask: (callback) => this.loop.queueMicrotask(callback),
+      setTimeout: (callback, ms) => this.loop.setTimeout(callback, ms),
+      setImmediate: (callback) => this.loop.setImmediate(callback),
+      setInterval: (callback, ms) => this.loop.setInterval(callback, ms),
+      clearTimeout: (timer) => this.loop.clearTimeout(timer),
+      clearInterval: (timer) => this.loop.clearInterval(timer),
+    }
     this.current = -1
     this.next = 0
     this.generators = new Array(THREAD_LIMIT).fill(undefined)
@@ -100,12 +134,15 @@ export class Machine {
   }
 
   /** Another configuration: the same machine serves all of them, so that its code is compiled once. */
-  configure({ chooser, threadCount, limits, mortal, mandatory }: MachineSetup): void {
+  configure({ chooser, threadCount, limits, mortal, survivors, thrown, mandatory }: MachineSetup): void {
     this.chooser = chooser
     this.threads.count = threadCount
     this.limits = limits
     this.mortal = mortal
+    this.survivors = survivors
+    this.thrown = thrown
     this.mandatory = mandatory
+    this.loops.fill(undefined)
     this.onKill = () => {}
     this.onDurable = () => {}
     this.watcher = undefined
@@ -121,6 +158,8 @@ export class Machine {
     this.siteOf.fill(NO_SITE)
     this.lastSiteOf.fill(NO_SITE)
     this.violation = undefined
+    this.shielded = 0
+    this.throwing = -1
     this.steps = 0
     this.otherQuestions = 0
     this.deaths = 0
@@ -157,7 +196,10 @@ export class Machine {
     this.current = thread
     this.threads.begin(thread)
     this.next = -1
-    const result = this.generators[thread]!.next()
+    const generator = this.generators[thread]!
+    const isThrown = this.throwing === thread
+    this.throwing = -1
+    const result = isThrown ? generator.throw(new StackOverflow()) : generator.next()
     if (this.violation !== undefined) throw this.violation
     if (result.done === true) {
       this.threads.states[thread] = DONE
@@ -196,7 +238,8 @@ export class Machine {
     return this.steps++ >= this.askAt && this.put(site, false)
   }
 
-  private put(site: number, mayDie: boolean): boolean {
+  private put(site: number, mayStop: boolean): boolean {
+    const mayDie = mayStop && (this.shielded & (1 << this.current)) === 0
     if (this.onSite !== undefined) this.onSite(site)
     this.siteOf[this.current] = site
     this.lastSiteOf[this.current] = site
@@ -221,6 +264,13 @@ export class Machine {
       this.next = answer
     } else if (answer === KILL) {
       this.deaths++
+      if ((this.thrown & (1 << thread)) !== 0) {
+        if (this.onTrace !== undefined) this.onTrace(`-- the stack of T${thread} overflows`)
+        this.throwing = thread
+        this.next = thread
+        this.onKill(thread)
+        return
+      }
       this.threads.states[thread] = DEAD
       // Dropped, never ended by `return`: no `finally` runs in a thread that is gone.
       this.generators[thread] = undefined
@@ -271,6 +321,44 @@ export class Machine {
     return this.threads.wokenByNotify(this.current)
   }
 
+  // ---- the event loop of the current thread
+
+  get loop(): EventLoop {
+    return this.loops[this.current]!
+  }
+
+  /** Whether the current thread is in a callback: that is never cut off, only a call of the application. */
+  shield(isOn: boolean): void {
+    const bit = this.survivors & (1 << this.current)
+    this.shielded = isOn ? this.shielded | bit : this.shielded & ~bit
+  }
+
+  waitAsync(word: number): void {
+    this.threads.waitAsync(this.current, word)
+  }
+
+  takeAsyncWake(): boolean {
+    return this.threads.takeAsyncWake(this.current)
+  }
+
+  /** Nothing is to be done until its waitAsync is notified, or the timer goes off; the thread must yield now. */
+  rest(timeoutMs: number): void {
+    this.threads.rest(this.current, timeoutMs)
+  }
+
+  /** A function that is called by a name of its own may have become a generator. */
+  *finish(called: unknown): Generator<undefined, unknown, undefined> {
+    const isGenerator = typeof (called as { next?: unknown } | undefined)?.next === 'function'
+    return isGenerator ? yield* called as ModelGenerator : called
+  }
+
+  /** As the method of arrays. */
+  *filter<T>(values: readonly T[], keep: (value: T) => Generator<undefined, boolean, undefined>): Generator<undefined, T[], undefined> {
+    const kept: T[] = []
+    for (const value of values) if (yield* keep(value)) kept.push(value)
+    return kept
+  }
+
   /** The current thread looks again later; it must yield now. */
   pause(): void {
     this.threads.states[this.current] = PAUSED
@@ -279,9 +367,7 @@ export class Machine {
   /** Wakes up to `count` threads, those first that wait longest. */
   notify(word: number, count: number): number {
     for (let woken = 0; ; woken++) {
-      const first = woken < count ? this.threads.firstWaiting(word) : -1
-      if (first < 0) return woken
-      this.threads.wake(first, true)
+      if (woken === count || this.threads.notifyFirst(word) < 0) return woken
       this.chooser.onReady(this)
     }
   }
@@ -336,7 +422,7 @@ export class Machine {
     const { threads } = this
     const oldest = threads.oldestTimed()
     if (oldest < 0) throw new Violation('P10', `a deadlock: ${threads.describeWaits()}`)
-    if (threads.waitMs[oldest] === RECHECK_MS) {
+    if (threads.isRechecking(oldest)) {
       // Only a death may make a re-check necessary: that is how it is noticed.
       if (this.deaths === 0) {
         throw new Violation('P10', `a lost wake-up, only a timer helps: ${threads.describeWaits()}`)

@@ -145,6 +145,11 @@ export class Promises implements Ledger, Submitted {
     this.checkCrash()
   }
 
+  ownIs(lsn: number, thread: number, record: number): void {
+    if (this.owners[lsn - this.configuration.firstLsn] !== ownerCode(thread, record))
+      throw new Violation('P2', `T${thread} is told that LSN ${lsn} is that of its record ${record}`)
+  }
+
   /** What recovery leaves out behind an unclean end rests on it. */
   private checkBounds(): void {
     const { firstLsn } = this.configuration

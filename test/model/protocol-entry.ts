@@ -8,7 +8,7 @@ import { type CommitContext, createViews } from '../../src/commit/context.ts'
 import { Follower } from '../../src/commit/follower.ts'
 import { Leader } from '../../src/commit/leader.ts'
 import { granulesOfRecord } from '../../src/commit/prefix.ts'
-import { READY_NONE } from '../../src/commit/segment-supply.ts'
+import { READY_NONE, SegmentSupply } from '../../src/commit/segment-supply.ts'
 import { SegmentWriter } from '../../src/commit/segment-writer.ts'
 import { Watch } from '../../src/commit/watch.ts'
 import { GroupWalError } from '../../src/errors.ts'
@@ -16,6 +16,7 @@ import { FLAG_SEAL, FRAME_HEADER_BYTES } from '../../src/format/frame.ts'
 import { Closing } from '../../src/host/close.ts'
 import { Placer } from '../../src/host/placer.ts'
 import { type FenceBase, Resume } from '../../src/host/resume.ts'
+import { Keeper } from '../../src/host/run-keeper.ts'
 import { wait } from '../../src/shared/atomics.ts'
 import type { Control } from '../../src/shared/control.ts'
 import { planLayout } from '../../src/shared/layout.ts'
@@ -24,14 +25,21 @@ import { PHASE_OPEN, PHASE_SETTLED } from '../../src/shared/phase.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import { ModelWideWords, pause } from './atomics.ts'
 import type { ModelDisk } from './disk.ts'
+import { EventLoop } from './event-loop.ts'
+import type { StackOverflow } from './machine.ts'
+import { PromiseClient } from './promise-client.ts'
 
 export {
   createViews,
+  EventLoop,
   FLAG_SEAL,
   FRAME_HEADER_BYTES,
   granulesOfRecord,
+  Keeper,
   ModelWideWords,
+  PromiseClient,
   planLayout,
+  SegmentSupply,
   SegmentWriter,
   SharedMemory,
 }
@@ -42,6 +50,8 @@ export interface Ledger {
   placed(thread: number, first: number, count: number, firstLsn: number): void
   /** The caller was told that the records got no place, or that close() did not see them. */
   refused(thread: number, first: number, count: number, error: GroupWalError): void
+  /** The caller was told that this is the LSN of its record. */
+  ownIs(lsn: number, thread: number, record: number): void
   decided(lsn: number, verdict: number): void
   resumed(): void
   closed(): void
@@ -54,9 +64,14 @@ export type Task =
   | { kind: 'batch'; record: number; count: number }
   | { kind: 'append'; record: number }
   | { kind: 'flush' }
+  /** The committer; the segment-keeper. */
   | { kind: 'serve' }
+  | { kind: 'keep' }
   | { kind: 'resume' }
   | { kind: 'close' }
+  /** Of a thread with an event loop: it goes round once; it goes round until all promises are settled. */
+  | { kind: 'turn' }
+  | { kind: 'settle' }
 
 /** One thread of the model: the objects that a real one has. */
 export class ModelThread {
@@ -71,6 +86,9 @@ export class ModelThread {
   readonly closer: Closing
   readonly records: EncodableRecord[]
   readonly ledger: Ledger
+  /** Of a thread that does not block. */
+  client: PromiseClient | undefined
+  keeper: Keeper | undefined
   /** The task that it is at. */
   task: number
 
@@ -93,6 +111,8 @@ export class ModelThread {
     this.closer = new Closing(context, this.leader, this.watch)
     this.records = records
     this.ledger = ledger
+    this.client = undefined
+    this.keeper = undefined
     this.task = 0
   }
 }
@@ -102,13 +122,25 @@ export function runTasks(thread: ModelThread, tasks: readonly Task[], first: num
   for (let index = first; index < tasks.length; index++) {
     const task = tasks[index]
     thread.task = index
-    if (task.kind === 'commit') commitRecords(thread, task.record, 1)
+    if (thread.client !== undefined) runClientTask(thread.client, task)
+    else if (task.kind === 'commit') commitRecords(thread, task.record, 1)
     else if (task.kind === 'batch') commitRecords(thread, task.record, task.count)
     else if (task.kind === 'append') appendRecord(thread, task.record)
     else if (task.kind === 'flush') flushRecords(thread)
     else if (task.kind === 'serve') thread.committer.runUntilStopped()
+    else if (task.kind === 'keep') thread.keeper!.run()
     else if (task.kind === 'resume') resumeOnce(thread)
     else closeLog(thread)
+  }
+  if (thread.client !== undefined) thread.client.awaitAll()
+}
+
+/** What the application does when its stack has overflowed: it goes on. */
+function runClientTask(client: PromiseClient, task: Task): void {
+  try {
+    client.runTask(task)
+  } catch (error) {
+    if ((error as StackOverflow).name !== 'StackOverflow') throw error
   }
 }
 
@@ -222,8 +254,9 @@ export class ModelSupply {
     this.segmentBytes = segmentBytes
   }
 
-  isComplete(): boolean {
-    return true
+  /** Never: so nobody is asked to make room ahead of need. */
+  get isLow(): boolean {
+    return false
   }
 
   makeRoom(): boolean {

@@ -1,7 +1,7 @@
 /**
  * Makes a function that puts the fields of these objects, and of all objects that they hold, back to what they are
- * now. Only fields with numbers, truth values, texts and undefined change in the protocol's objects; making the
- * objects anew for each run would take longer than the run.
+ * now. Only fields with numbers, truth values, texts and undefined change in the protocol's objects, and the lists of what
+ * waits, which are empty now; making the objects anew for each run would take longer than the run.
  */
 export function makeRestore(roots: readonly object[]): () => void {
   const seen = new Set<object>()
@@ -18,7 +18,12 @@ export function makeRestore(roots: readonly object[]): () => void {
     const number = objects.push(object) - 1
     for (const [key, value] of Object.entries(object)) {
       if (typeof value === 'object' && value !== null) {
-        if (!FOREIGN.has(key)) visit(value as object)
+        if (FOREIGN.has(key)) continue
+        visit(value as object)
+        if (Array.isArray(value) && value.every((element) => element === undefined)) {
+          const list = `v[${values.push(value) - 1}]`
+          lines.push(`${list}.length = ${value.length}; ${list}.fill(undefined); o${number}.${key} = ${list}`)
+        }
       } else if (typeof value !== 'function') {
         const constant = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : undefined
         lines.push(`o${number}.${key} = ${constant ?? `v[${values.push(value) - 1}]`}`)

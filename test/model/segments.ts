@@ -16,6 +16,8 @@ export interface SegmentOptions {
   maxOutstandingRecords: number
   firstLsn: number
   isDirect: boolean
+  /** The first segment holds zeros up to here. */
+  zeroedTo: number
 }
 
 /** What the log knows when it asks for a segment. */
@@ -42,7 +44,7 @@ function recoverOptions(options: SegmentOptions, seed: number): RecoverOptions {
     maxOutstandingRecords: options.maxOutstandingRecords,
     firstLsn: options.firstLsn,
     blockBytes: options.blockBytes,
-    initialZeroBytes: options.segmentBytes,
+    initialZeroBytes: options.zeroedTo,
     directReads: true,
     directWrites: options.isDirect,
     allocateBuffer: sharedBuffer,
@@ -68,16 +70,25 @@ export class Segments {
   private readonly options: SegmentOptions
   private readonly logId: Uint8Array
   private readonly depth: number
-  private readonly numbers: Set<number>
-  private readonly made: Map<string, { segments: Segments; result: PreparedSegment | FenceResult }>
+  /** By segment, up to where it holds zeros, or frames. */
+  private readonly zeroed: Map<number, number>
+  private readonly made: Map<string, { segments: Segments; result: Made }>
 
-  private constructor(disk: SimulatedDisk, options: SegmentOptions, logId: Uint8Array, depth: number) {
+  private constructor(
+    disk: SimulatedDisk,
+    options: SegmentOptions,
+    logId: Uint8Array,
+    depth: number,
+    zeroed: ReadonlyMap<number, number>,
+  ) {
     this.id = ++lastId
     this.disk = disk
     this.options = options
     this.logId = logId
     this.depth = depth
-    this.numbers = new Set(listSegments(disk, DIRECTORY).segments.map(({ number }) => number))
+    this.zeroed = new Map(
+      listSegments(disk, DIRECTORY).segments.map(({ number }) => [number, zeroed.get(number) ?? 0]),
+    )
     this.made = new Map()
   }
 
@@ -85,15 +96,46 @@ export class Segments {
   static create(options: SegmentOptions): { segments: Segments; result: RecoveryResult } {
     const disk = new SimulatedDisk()
     const result = recover(disk, DIRECTORY, recoverOptions(options, 1))
-    return { segments: new Segments(disk, options, result.logId, 0), result }
+    const zeroed = new Map([[result.segment.sequence, result.segment.zeroedTo]])
+    return { segments: new Segments(disk, options, result.logId, 0, zeroed), result }
   }
 
   /** Is there a segment of this number? */
   has(sequence: number): boolean {
-    return this.numbers.has(sequence)
+    return this.zeroed.has(sequence)
   }
 
-  /** Makes a segment ahead of need. */
+  get numbers(): readonly number[] {
+    return [...this.zeroed.keys()]
+  }
+
+  /** Up to where a segment may hold frames. */
+  zeroedTo(sequence: number): number {
+    return this.zeroed.get(sequence) ?? 0
+  }
+
+  /** Writes zeros into a segment. */
+  extend(sequence: number, to: number): Segments {
+    return this.make(`extend ${sequence} ${to}`, () => ({ sequence, zeroedTo: to })).segments
+  }
+
+  remove(sequence: number): Segments {
+    return this.make(`remove ${sequence}`, (disk) => {
+      disk.unlink(`${DIRECTORY}/${segmentName(sequence)}`)
+      disk.syncDirectory(DIRECTORY)
+      return undefined
+    }).segments
+  }
+
+  /** Makes a segment ahead of need, when none of its number is there. */
+  publish(next: NextSegment): { segments: Segments; result: PreparedSegment } {
+    const { sequence, nextLsn, nextFrameSequence } = next
+    return this.make(`publish ${sequence} ${nextLsn} ${nextFrameSequence}`, (disk, options, log) =>
+      prepareSegment(disk, DIRECTORY, { ...log, sequence, nextLsn, nextFrameSequence }, options, log.segmentBytes),
+    )
+  }
+
+  /** Makes a segment ahead of need, whatever was there under its number or behind it. */
   prepare(next: NextSegment): { segments: Segments; result: PreparedSegment } {
     const { sequence, nextLsn, nextFrameSequence } = next
     return this.make(`prepare ${sequence} ${nextLsn} ${nextFrameSequence}`, (disk, options, log) => {
@@ -114,7 +156,7 @@ export class Segments {
     )
   }
 
-  private make<T extends PreparedSegment | FenceResult>(
+  private make<T extends Made>(
     what: string,
     make: (disk: SimulatedDisk, options: RecoverOptions, log: LogNumbers) => T,
   ): { segments: Segments; result: T } {
@@ -125,7 +167,12 @@ export class Segments {
     const { blockBytes, segmentBytes, maxOutstandingRecords } = options
     const log = { logId, blockBytes, segmentBytes, maxOutstandingRecords }
     const result = make(disk, recoverOptions(options, 100 + this.depth), log)
-    const made = { segments: new Segments(disk, options, logId, this.depth + 1), result }
+    const zeroed = new Map(this.zeroed)
+    if (result !== undefined) {
+      const segment = 'segment' in result ? result.segment : result
+      zeroed.set(segment.sequence, segment.zeroedTo)
+    }
+    const made = { segments: new Segments(disk, options, logId, this.depth + 1, zeroed), result }
     this.made.set(what, made)
     return made
   }
@@ -143,4 +190,5 @@ export class Segments {
   }
 }
 
+type Made = PreparedSegment | FenceResult | { sequence: number; zeroedTo: number } | undefined
 type LogNumbers = Pick<FenceSpec, 'logId' | 'blockBytes' | 'segmentBytes' | 'maxOutstandingRecords'>

@@ -5,7 +5,8 @@ import MagicString from 'magic-string'
  * Makes the threads of a model out of plain functions: whatever calls an operation of shared memory or of the disk,
  * directly or not, becomes a generator, and asks the machine before each operation. Functions are told apart by
  * their names, so the names of such methods must not be used for anything else; where a function cannot become a
- * generator (an arrow function, a constructor, a getter, an async function), this throws.
+ * generator (a constructor, a setter), this throws. Arrow functions become generators that are bound, `await` runs the
+ * event loop of the model (event-loop.ts), and private fields public ones, so that restore.ts finds them.
  */
 export interface Transformed {
   code: string
@@ -21,11 +22,18 @@ export interface Section {
 
 /** Operations of the disk and of the operating system, and what is not atomic and many: the bytes of records. */
 const OUTER_STEPS = [
-  ...['open', 'dataSync', 'fullSync'].map((name) => `fs:${name}`),
+  ...['open', 'dataSync', 'fullSync', 'list', 'unlink'].map((name) => `fs:${name}`),
+  ...['beginSegment', 'fillSegment', 'publishSegment', 'writeZeros'].map((name) => `fs:${name}`),
   ...['f:fence', 'liveness:threadState'],
   ...['copyOut', 'encodeRecord', 'encodeNoop'].map((name) => `m:${name}`),
 ]
 const OUTER_GENERATORS = ['fs:write']
+/** Of the model itself: they give the turn to others, and are no operation. */
+const STEPLESS = new Set(['f:pause', 'f:rest', 'f:takeTurns'])
+/** Functions that are called by the name of a parameter or of a variable: some of them become generators. */
+const CALLBACKS = new Set(['then', 'leave', 'onGivenUp', 'callback', 'executor'].map((name) => `f:${name}`))
+/** Getters that become methods wherever they are called and have operations; others that do are never called here. */
+const GETTERS = new Set(['isLow', 'isAhead'])
 /**
  * Methods upon words that decide nothing (counters, what is shown to people, the wall clock) or that do not change
  * while the model runs (who the clients are): a switch before them is as good as one before the operation that follows.
@@ -38,7 +46,7 @@ const SILENT = new Set(
   ].map((name) => `m:${name}`),
 )
 /** Receivers by which methods of the same name are told apart. */
-const RECEIVERS = new Set(['wide', 'fs', 'liveness'])
+const RECEIVERS = new Set(['wide', 'fs', 'liveness', 'port'])
 /** Methods of a typed array, and of a DataView, that change it. */
 const RAW_METHODS = /^(fill|copyWithin|set|set(Big)?(Int|Uint|Float)\d+)$/
 
@@ -47,8 +55,10 @@ interface AnyNode extends Node {
 }
 
 interface FoundFunction {
+  /** How it is called; undefined when only the model or V8 calls it. */
   key: string | undefined
   node: AnyNode
+  kind: 'function' | 'arrow' | 'getter' | 'other'
   /** Where the star goes. */
   starAt: number
   name: string
@@ -60,7 +70,11 @@ interface FoundFunction {
 interface FoundCall {
   key: string
   node: AnyNode
+  /** `promise`: new Promise(arrow function). `filter`: of an array, by an arrow function. */
+  kind: 'call' | 'callback' | 'getter' | 'promise' | 'filter'
   in: FoundFunction | undefined
+  /** Within `a?.b()`. */
+  isOptional: boolean
 }
 
 interface Found {
@@ -68,6 +82,9 @@ interface Found {
   calls: FoundCall[]
   steps: Set<string>
   generators: Set<string>
+  /** `await` within async methods, and the names of private fields. */
+  awaits: { node: AnyNode; in: FoundFunction | undefined }[]
+  privates: AnyNode[]
 }
 
 /** @param isWatched uses of the shared memory without an operation call `M.raw` */
@@ -77,33 +94,84 @@ export function transform(source: string, atomics: Section, isWatched: boolean):
   const lifted = findLifted(found)
   const isStep = (key: string): boolean => found.steps.has(key) || lifted.has(key)
   const coloured = findColoured(found, isStep)
+  const isColoured = (fn: FoundFunction): boolean =>
+    fn.key === undefined
+      ? fn.calls.some((call) => reaches(found, coloured, isStep, call))
+      : coloured.has(fn.key) && !lifted.has(fn.key)
   const output = new MagicString(source)
-  for (const fn of found.functions) {
-    if (fn.key !== undefined && coloured.has(fn.key) && !lifted.has(fn.key)) output.appendLeft(fn.starAt, '*')
-    if (isWatched) markRaw(output, fn)
-  }
+  for (const node of found.privates) output.update(node.start, node.start + 1, '_')
   const sites: string[] = []
   for (const call of found.calls) {
     const within = call.in?.key
     if (within !== undefined && lifted.has(within)) continue
+    if (call.in !== undefined && isUncalled(call.in)) continue
     if (within !== undefined && SILENT.has(within)) {
       if (isWatched && found.steps.has(call.key)) addArgument(output, call, 'M.hush()')
       continue
     }
-    const isGenerator = found.generators.has(call.key) || coloured.has(call.key)
-    if (!isStep(call.key) && !isGenerator) continue
+    const isGenerator = found.generators.has(call.key) || coloured.has(call.key) || call.kind === 'callback'
+    if (!isStep(call.key) && !isGenerator) {
+      if (call.kind === 'promise')
+        output.update(call.node.start, (call.node.callee as AnyNode).end, 'M.loop.makePromise')
+      continue
+    }
     if (call.in === undefined)
       throw new Error(`an operation outside of any function: ${text(source, call.node)}`)
-    if (isStep(call.key) || (found.generators.has(call.key) && call.key !== 'f:pause')) {
+    if (isStep(call.key) || (found.generators.has(call.key) && !STEPLESS.has(call.key))) {
       addArgument(output, call, `(M.steps++ >= M.askAt && M.ask(${sites.length}) && (yield))`)
       sites.push(`${call.in.name}: ${text(source, call.node)}`)
     }
-    if (isGenerator) {
-      output.appendRight(call.node.start, '(yield* ')
-      output.appendLeft(call.node.end, ')')
-    }
+    if (call.isOptional && isGenerator)
+      throw new Error(`an operation behind a question mark: ${text(source, call.node)}`)
+    if (isGenerator) callGenerator(output, call)
+  }
+  for (const fn of found.functions) {
+    if (isColoured(fn)) makeGenerator(output, source, fn)
+    if (isWatched) markRaw(output, fn)
+  }
+  for (const { node, in: within } of found.awaits) {
+    if (within === undefined || !isColoured(within)) continue
+    output.update(node.start, node.start + 'await'.length, '(yield* M.loop.wait(')
+    output.appendLeft(node.end, '))')
   }
   return { code: output.toString(), sites }
+}
+
+/** A getter that has operations, and that nobody calls here. */
+function isUncalled({ kind, name }: FoundFunction): boolean {
+  return kind === 'getter' && !GETTERS.has(name)
+}
+
+function makeGenerator(output: MagicString, source: string, fn: FoundFunction): void {
+  const { node, kind, starAt, name } = fn
+  if (isUncalled(fn)) return
+  if (kind === 'other') throw new Error(`${name} at ${node.start} cannot be a generator`)
+  if (kind === 'getter') output.remove(starAt, starAt + 'get '.length)
+  if (kind !== 'arrow') {
+    if (node.async === true) output.remove(starAt - 'async '.length, starAt)
+    output.appendLeft(starAt, '*')
+    return
+  }
+  const body = node.body as AnyNode
+  const isBlock = body.type === 'BlockStatement'
+  const from = (node.params as AnyNode[]).at(-1)?.end ?? node.start
+  const arrowAt = source.indexOf('=>', from)
+  output.appendRight(node.start, '(function* ')
+  output.update(arrowAt, arrowAt + 2, isBlock ? '' : '{ return')
+  output.appendLeft(node.end, isBlock ? ').bind(this)' : ' }).bind(this)')
+}
+
+function callGenerator(output: MagicString, { node, kind }: FoundCall): void {
+  const argument = (node.arguments as AnyNode[] | undefined)?.[0]
+  if (kind === 'promise') output.update(node.start, (node.callee as AnyNode).end, 'M.loop.beginPromise')
+  if (kind === 'filter') {
+    const { object } = node.callee as unknown as { object: AnyNode }
+    output.appendRight(node.start, 'M.filter(')
+    output.update(object.end, argument!.start, ', ')
+  }
+  if (kind === 'getter') output.appendLeft(node.end, '()')
+  output.appendRight(node.start, kind === 'callback' ? '(yield* M.finish(' : '(yield* ')
+  output.appendLeft(node.end, kind === 'callback' ? '))' : ')')
 }
 
 function addArgument(output: MagicString, { node }: FoundCall, argument: string): void {
@@ -124,6 +192,8 @@ function collect(root: AnyNode, atomics: Section): Found {
     calls: [],
     steps: new Set(OUTER_STEPS),
     generators: new Set(OUTER_GENERATORS),
+    awaits: [],
+    privates: [],
   }
   const walk = (node: AnyNode, parents: readonly AnyNode[], within: FoundFunction | undefined): void => {
     let inside = within
@@ -135,14 +205,16 @@ function collect(root: AnyNode, atomics: Section): Found {
       }
       found.functions.push(fn)
       inside = fn
-    } else if (node.type === 'CallExpression') {
-      const key = keyOf(node.callee as AnyNode)
-      if (key !== undefined) {
-        const call = { key, node, in: within }
+    } else {
+      if (node.type === 'AwaitExpression') found.awaits.push({ node, in: within })
+      if (node.type === 'PrivateIdentifier') found.privates.push(node)
+      if (node.type === 'MemberExpression' && isRaw(node)) within?.raw.push(node.object as AnyNode)
+      for (const [kind, key] of callsOf(node, parents)) {
+        const call = { key, node, kind, in: within, isOptional: parents[0]?.type === 'ChainExpression' }
         found.calls.push(call)
         within?.calls.push(call)
       }
-    } else if (node.type === 'MemberExpression' && isRaw(node)) within?.raw.push(node.object as AnyNode)
+    }
     const path = [node, ...parents.slice(0, 2)]
     for (const key in node) {
       if (key === 'start' || key === 'end') continue
@@ -178,17 +250,59 @@ function isRaw(node: AnyNode): boolean {
 }
 
 function asFunction(node: AnyNode, [parent]: readonly AnyNode[]): FoundFunction | undefined {
+  const found = { node, calls: [], raw: [] }
   if (node.type === 'FunctionDeclaration') {
     const name = (node.id as unknown as { name: string }).name
-    return { key: `f:${name}`, node, starAt: node.start + 'function'.length, name, calls: [], raw: [] }
+    return { ...found, kind: 'function', key: `f:${name}`, starAt: node.start + 'function'.length, name }
   }
-  if (node.type !== 'FunctionExpression' && node.type !== 'ArrowFunctionExpression') return undefined
-  if (parent?.type !== 'MethodDefinition' || parent.kind !== 'method' || node.async === true) {
-    return { key: undefined, node, starAt: -1, name: `a ${node.type}`, calls: [], raw: [] }
+  if (node.type === 'ArrowFunctionExpression') {
+    const name = arrowName(node, parent)
+    return { ...found, kind: 'arrow', key: name, starAt: -1, name: name ?? 'an arrow function' }
   }
+  if (node.type !== 'FunctionExpression') return undefined
+  const isMethod = parent?.type === 'MethodDefinition'
+  if (!isMethod || (parent.kind !== 'method' && parent.kind !== 'get'))
+    return { ...found, kind: 'other', key: undefined, starAt: -1, name: `a ${node.type}` }
   const key = parent.key as AnyNode
   const name = String(key.name)
-  return { key: `m:${name}`, node, starAt: key.start, name, calls: [], raw: [] }
+  if (parent.kind === 'get')
+    return { ...found, kind: 'getter', key: `g:${name}`, starAt: parent.start, name }
+  const starAt = parent.computed === true ? parent.start : key.start
+  return { ...found, kind: 'function', key: `m:${name}`, starAt, name }
+}
+
+/** What an arrow function is called by: the name of the variable or field that holds it, or the call that it is handed to. */
+function arrowName(node: AnyNode, parent: AnyNode | undefined): string | undefined {
+  if (parent?.type === 'VariableDeclarator') return `f:${(parent.id as AnyNode).name as string}`
+  if (parent?.type === 'Property' && parent.value === node) return `m:${(parent.key as AnyNode).name as string}`
+  if (parent?.type === 'AssignmentExpression') return keyOf(parent.left as AnyNode)
+  if (parent !== undefined && calledAtOnce(parent) !== undefined) return `a:${node.start}`
+  return undefined
+}
+
+/** `new Promise` and `filter` call the function that they are handed before they return. */
+function calledAtOnce(node: AnyNode): 'promise' | 'filter' | undefined {
+  const callee = node.callee as AnyNode | undefined
+  if (node.type === 'NewExpression' && callee?.type === 'Identifier') {
+    return callee.name === 'Promise' ? 'promise' : undefined
+  }
+  if (node.type !== 'CallExpression' || callee?.type !== 'MemberExpression') return undefined
+  return (callee.property as AnyNode).name === 'filter' ? 'filter' : undefined
+}
+
+/** What is called here, and how. */
+function* callsOf(node: AnyNode, [parent]: readonly AnyNode[]): IterableIterator<[FoundCall['kind'], string]> {
+  const atOnce = calledAtOnce(node)
+  const argument = (node.arguments as AnyNode[] | undefined)?.[0]
+  if (atOnce !== undefined && argument?.type === 'ArrowFunctionExpression') yield [atOnce, `a:${argument.start}`]
+  if (node.type === 'CallExpression') {
+    const key = keyOf(node.callee as AnyNode)
+    if (key !== undefined) yield [CALLBACKS.has(key) ? 'callback' : 'call', key]
+  }
+  if (node.type !== 'MemberExpression' || node.computed === true) return
+  const name = (node.property as AnyNode).name as string
+  const isTarget = parent?.type === 'AssignmentExpression' && parent.left === node
+  if (GETTERS.has(name) && !isTarget) yield ['getter', `g:${name}`]
 }
 
 function keyOf(callee: AnyNode): string | undefined {
@@ -209,7 +323,7 @@ function findLifted(found: Found): Set<string> {
   const lifted = new Set<string>()
   const rest = new Set<string>()
   for (const fn of found.functions) {
-    if (fn.key === undefined) continue
+    if (fn.key === undefined || fn.kind === 'arrow' || fn.kind === 'getter') continue
     const others = fn.calls.filter(({ key }) => !found.steps.has(key))
     const isOne = fn.calls.length - others.length === 1 && others.every(({ key }) => isPure(key))
     if (isOne && fn.raw.length === 0 && isStraight(fn)) lifted.add(fn.key)
@@ -235,16 +349,24 @@ function findColoured(found: Found, isStep: (key: string) => boolean, isLenient 
     grows = false
     for (const fn of found.functions) {
       if (fn.key !== undefined && (coloured.has(fn.key) || SILENT.has(fn.key) || isStep(fn.key))) continue
-      if (!fn.calls.some(({ key }) => isStep(key) || found.generators.has(key) || coloured.has(key))) continue
-      if (fn.key === undefined) {
-        if (isLenient) continue
+      if (!fn.calls.some((call) => reaches(found, coloured, isStep, call))) continue
+      if (fn.kind === 'other' && !isLenient)
         throw new Error(`${fn.name} at ${fn.node.start} cannot be a generator`)
-      }
+      if (fn.key === undefined) continue
       coloured.add(fn.key)
       grows = true
     }
   }
   return coloured
+}
+
+function reaches(
+  found: Found,
+  coloured: ReadonlySet<string>,
+  isStep: (key: string) => boolean,
+  { key, kind }: FoundCall,
+): boolean {
+  return kind === 'callback' || isStep(key) || found.generators.has(key) || coloured.has(key)
 }
 
 function text(source: string, node: AnyNode): string {

@@ -1,19 +1,23 @@
+import type { MessagePort } from 'node:worker_threads'
 import type { EncodableRecord } from '../../src/commit/appender.ts'
 import { THREAD_GONE, THREAD_POLLING, THREAD_RUNNING } from '../../src/commit/liveness.ts'
-import { CLIENT_COMMITTER, CLIENT_PRODUCER } from '../../src/shared/clients.ts'
+import type { SegmentSupply } from '../../src/commit/segment-supply.ts'
+import { CLIENT_COMMITTER, CLIENT_KEEPER, CLIENT_PRODUCER } from '../../src/shared/clients.ts'
 import { DURABLE_LSN, RESUMED_FROM, STATS, STATS_COUNT } from '../../src/shared/layout.ts'
 import type { SharedMemory } from '../../src/shared/memory.ts'
 import type { CounterName } from '../../src/shared/stats.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import type { LoadedProtocol, Protocol } from './build-protocol.ts'
-import type { Configuration } from './configuration.ts'
+import type { Configuration, ThreadPlan } from './configuration.ts'
 import { ModelDisk } from './disk.ts'
+import type { EventLoop } from './event-loop.ts'
 import type { Machine, ModelGenerator } from './machine.ts'
 import { type LogWords, ownerCode, Promises } from './promises.ts'
 import type { ModelThread, Task } from './protocol-entry.ts'
 import { makeRestore } from './restore.ts'
+import type { NextSegment } from './segments.ts'
 import { type Chooser, Violation } from './scheduling.ts'
-import { DEAD, DONE } from './threads.ts'
+import { DEAD, DONE, RESTING } from './threads.ts'
 
 const BLOCK_BYTES = 4096
 const GRANULE_BYTES = 32
@@ -21,6 +25,8 @@ const CLIENT_LIMIT = 7
 const THREAD_BASE = 100
 const MODEL_WALL_MS = 1_700_000_000_000
 const RECORDS_PER_THREAD = 15
+/** Nobody asks the keeper of the model to drop segments. */
+const NO_PORT = { on: () => {}, postMessage: () => {}, close: () => {} } as unknown as MessagePort
 /** After deaths one more producer commits: everything the dead left behind must be gone by then. */
 const FINISHER_TASKS: Task[] = [{ kind: 'commit', record: 0 }]
 
@@ -35,6 +41,8 @@ export class World {
   readonly promises: Promises
   private readonly protocol: Protocol
   private readonly threads: ModelThread[]
+  /** By thread, where it has one. */
+  private readonly loops: (EventLoop | undefined)[]
   private readonly memory: SharedMemory
   private readonly doubles: Float64Array
   private readonly template: Int32Array
@@ -48,6 +56,9 @@ export class World {
     this.chooser = chooser
     this.machine = loaded.machine
     this.protocol = loaded.protocol
+    this.loops = configuration.threads.map(({ isAsync, isDaemon }) =>
+      isAsync === true ? new this.protocol.EventLoop(isDaemon === true) : undefined,
+    )
     this.takeMachine()
     this.records = []
     this.continues = []
@@ -69,6 +80,7 @@ export class World {
         segmentBytes,
         maxOutstandingRecords,
         firstLsn: configuration.firstLsn,
+        zeroedTo: Math.min(segmentBytes, ((configuration.zeroedFrames ?? configuration.segmentFrames) + 1) * BLOCK_BYTES),
         isDirect: configuration.method === 'dsync' || configuration.method === 'direct',
       },
       isDsync: configuration.method === 'dsync',
@@ -93,13 +105,18 @@ export class World {
   takeMachine(): void {
     const { machine, chooser, configuration } = this
     const { threads, limits } = configuration
-    let mortal = 0
-    let mandatory = 1 << threads.length
-    for (const [index, plan] of threads.entries()) {
-      if (plan.isMortal === true) mortal |= 1 << index
-      if (plan.isDaemon !== true) mandatory |= 1 << index
-    }
-    machine.configure({ chooser, threadCount: threads.length + 1, limits, mortal, mandatory })
+    const mask = (has: (plan: ThreadPlan) => boolean): number =>
+      threads.reduce((bits, plan, index) => (has(plan) ? bits | (1 << index) : bits), 0)
+    machine.configure({
+      chooser,
+      threadCount: threads.length + 1,
+      limits,
+      mortal: mask(({ isMortal }) => isMortal === true),
+      survivors: mask(({ survives }) => survives !== undefined),
+      thrown: mask(({ survives }) => survives === 'thrown'),
+      mandatory: mask(({ isDaemon }) => isDaemon !== true) | (1 << threads.length),
+    })
+    for (const [index, loop] of this.loops.entries()) machine.loops[index] = loop
     machine.onKill = (thread) => this.noteDeath(thread)
     machine.onDurable = (lsn) => this.promises.checkDurable(lsn)
   }
@@ -201,6 +218,14 @@ export class World {
       dataSync: (fd: number) => disk.sync(fd),
       fullSync: (fd: number) => disk.sync(fd),
       linkCount: () => 1,
+      list: () => disk.list(),
+      unlink: (path: string) => disk.unlink(path),
+      syncDirectory: () => {},
+      beginSegment: (sequence: number) => disk.beginSegment(sequence),
+      fillSegment: () => disk.fillSegment(),
+      publishSegment: (next: NextSegment) => disk.publishSegment(next),
+      abandonSegment: () => disk.abandonSegment(),
+      writeZeros: (path: string, from: number, to: number) => disk.writeZeros(path, from, to),
     }
     return fs as unknown as FileSystem
   }
@@ -209,13 +234,14 @@ export class World {
     const { configuration, protocol, machine, memory } = this
     const plan = configuration.threads[index]
     const isCommitter = plan?.tasks.some(({ kind }) => kind === 'serve') === true
+    const isKeeper = plan?.tasks.some(({ kind }) => kind === 'keep') === true
     const thread = THREAD_BASE + index
     const identity = { thread, startTicks: 0, workerId: index }
     const client = index + 1
-    this.setUp(
-      views.clients.claimThisLine(client, 0, identity, isCommitter ? CLIENT_COMMITTER : CLIENT_PRODUCER),
-    )
+    const kind = isKeeper ? CLIENT_KEEPER : isCommitter ? CLIENT_COMMITTER : CLIENT_PRODUCER
+    this.setUp(views.clients.claimThisLine(client, 0, identity, kind))
     if (isCommitter) this.setUp(views.control.storeCommitterClient(client))
+    if (isKeeper) this.setUp(views.control.storeKeeperClient(client))
     const context = {
       ...views,
       client,
@@ -225,14 +251,31 @@ export class World {
         threadState: (which: number) => this.threadState(which - THREAD_BASE),
       },
       writer: new protocol.SegmentWriter(fs, '', configuration.method),
-      supply: new protocol.ModelSupply(views.control, this.disk, memory.layout.segmentBytes) as never,
+      supply: this.makeSupply(views, fs),
       clock: { wallMs: () => MODEL_WALL_MS, monotonicMs: () => machine.nowMs },
       sources: { randomBytes: (bytes: number) => new Uint8Array(bytes), nowMs: () => MODEL_WALL_MS },
     }
     // Opened before the runs begin: a run then begins with open segments, as a log at work does.
     this.setUp(context.writer.openSegment(this.disk.opened.segment.sequence))
     const records = this.makeRecords(index)
-    return new protocol.ModelThread(index, context, fs, configuration.seals ? 100 : 0, records, this.promises)
+    const sealIdleMs = configuration.seals ? 100 : 0
+    const made = new protocol.ModelThread(index, context, fs, sealIdleMs, records, this.promises)
+    const loop = this.loops[index]
+    if (isKeeper) made.keeper = new protocol.Keeper(context, { fileSystem: fs, directory: '' } as never, NO_PORT)
+    else if (loop !== undefined)
+      made.client = new protocol.PromiseClient(index, context, loop, records, this.promises)
+    return made
+  }
+
+  /** With a keeper, or its death, all that it does is there; else whoever needs room has it at once. */
+  private makeSupply({ control }: Views, fs: FileSystem): SegmentSupply {
+    const { configuration, protocol, memory, disk } = this
+    const { segmentBytes, blockBytes } = memory.layout
+    if (!configuration.threads.some(({ tasks }) => tasks[0].kind === 'keep'))
+      return new protocol.ModelSupply(control, disk, segmentBytes) as unknown as SegmentSupply
+    // What stands in the header of a segment is added by the disk.
+    const spec = { directory: '', logId: new Uint8Array(0), blockBytes, segmentBytes, maxOutstandingRecords: 0 }
+    return new protocol.SegmentSupply(fs, configuration.method, spec, control, {} as never)
   }
 
   private makeRecords(thread: number): EncodableRecord[] {
@@ -301,7 +344,7 @@ export class World {
   /** As Liveness has it: a thread between two calls of the protocol sits in its event loop. */
   private threadState(thread: number): number {
     const state = this.machine.threads.states[thread]
-    if (state !== DEAD && state !== DONE) return THREAD_RUNNING
+    if (state !== DEAD && state !== DONE && state !== RESTING) return THREAD_RUNNING
     this.machine.look(thread)
     return state === DEAD ? THREAD_GONE : THREAD_POLLING
   }
@@ -309,7 +352,8 @@ export class World {
   private noteDeath(thread: number): void {
     this.noteHole(thread)
     const { tasks, survives } = this.configuration.threads[thread]
-    if (survives !== true) return
+    if (survives === undefined) this.machine.threads.forgetAsync(thread)
+    if (survives !== 'cut off') return
     const rest = this.protocol.runTasks(this.threads[thread], tasks, this.threads[thread].task + 1)
     this.machine.start(thread, rest as unknown as ModelGenerator)
   }
