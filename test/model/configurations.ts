@@ -76,6 +76,18 @@ function keeper(): ThreadPlan {
   return { tasks: [{ kind: 'keep' }], isDaemon: true, isMortal: true, isAsync: true }
 }
 
+/** Commit, batch, append and flush, by promises. */
+function mixing(): ThreadPlan {
+  const tasks: Task[] = [
+    { kind: 'commit', record: 0 },
+    { kind: 'batch', record: 1, count: 2 },
+    { kind: 'turn' },
+    { kind: 'append', record: 3 },
+    { kind: 'flush' },
+  ]
+  return { tasks, isMortal: true, isAsync: true }
+}
+
 /** Resumes the log whenever it has failed, so often. */
 function resuming(times = 1): ThreadPlan {
   return { tasks: Array.from({ length: times }, () => ({ kind: 'resume' as const })), isDaemon: true }
@@ -83,6 +95,15 @@ function resuming(times = 1): ThreadPlan {
 
 function closing(): ThreadPlan {
   return { tasks: [{ kind: 'close' }] }
+}
+
+/** close({ timeoutMs }) whose time is over at once. */
+function givingUp(): ThreadPlan {
+  return { tasks: [{ kind: 'close', givesUp: true }] }
+}
+
+function cutOff(plan: ThreadPlan, survives: 'cut off' | 'thrown' = 'cut off'): ThreadPlan {
+  return { ...plan, survives }
 }
 
 function make(name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration {
@@ -201,17 +222,89 @@ function explorationsWith(slots: number): Exploration[] {
       bound: 0,
       method: 'dsync',
     }),
-    named('promises, committer', [promising(2), committer()], { ...tiny }),
-    named('promises in turns, committer', [promising(2, true), committer()], NEAR_WRAP),
-    named('promises, commit and committer', [promising(1), committing(1), committer()], { bound: 1 }),
-    named('promises twice, committer', [promising(1), promising(1), committer()], { bound: 1 }),
-    named('keeper, segments of one frame', [committing(2), keeper()], { segmentFrames: 1, method: 'dsync' }),
-    named('keeper, 2 threads', [...repeat(2, 2), keeper()], { segmentFrames: 2, zeroedFrames: 1, bound: 1 }),
     named('close', [committing(2), closing()], {}),
     named('close, 2 threads', [...repeat(2, 1), closing()], { bound: 1, ...NEAR_WRAP }),
     named('close, append and committer', [appending(false), closing(), committer()], { bound: 1 }),
     named('close, 1 failure', [committing(2), closing()], { limits: fault, bound: 1 }),
     named('close, 1 death', [...repeat(2, 1), closing()], { limits: death, bound: 1 }),
+    named('close gives up', [committing(2), givingUp()]),
+    named('close gives up, 2 threads', [...repeat(2, 1), givingUp()], { bound: 1, method: 'dsync' }),
+    named('close gives up, 1 failure', [committing(2), givingUp()], { limits: fault, bound: 1 }),
+    named('close gives up, 1 death', [...repeat(2, 1), givingUp()], { limits: death, bound: 1 }),
+    named('1 call cut off, 1 failure, resume', [cutOff(committing(2)), committing(1), resuming()], {
+      limits: { ...death, faults: 1 },
+      bound: 0,
+    }),
+    ...withEventLoops(slots),
+    ...withKeeper(slots),
+  ]
+}
+
+/** Promises: the committer leads for those who wait for them. */
+function withEventLoops(slots: number): Exploration[] {
+  const tiny = { ringGranules: 4 }
+  const death = { ...NO_FAILURE, deaths: 1 }
+  const fault = { ...NO_FAILURE, faults: 1 }
+  const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
+    make(`promises: ${name}, D=${slots}`, [...threads, committer()], { slots, ...changes })
+  return [
+    named('2 commits', [promising(2)], tiny),
+    named('2 commits, a turn each', [promising(2, true)], NEAR_WRAP),
+    named('2 threads x 1 commit', [promising(1), promising(1)], { bound: 1, ...NEAR_SIGN }),
+    named('beside a thread that blocks', [promising(2, true), committing(1)], { bound: 1, method: 'dsync' }),
+    named('full ring', [promising(3)], { ringGranules: 2, method: 'dsync' }),
+    named('full ring, beside a thread that blocks', [promising(3), committing(1)], { ringGranules: 2, bound: 1 }),
+    named('batch, append and flush', [mixing()], { ...tiny, method: 'dsync', ...FAR }),
+    named('early re-checks', [promising(2, true)], { limits: { ...NO_FAILURE, timeOuts: 1 } }),
+    named('1 death', [promising(2, true)], { limits: death, bound: 1 }),
+    named('1 death, beside a thread that blocks', [promising(1), committing(1)], { limits: death, bound: 0 }),
+    named('1 death, 2 threads', [promising(1), promising(1)], { limits: death, bound: 0, method: 'dsync' }),
+    named('1 death, full ring', [promising(3)], { limits: death, bound: 1, ringGranules: 2 }),
+    named('1 call cut off', [cutOff(promising(2, true))], { limits: death, bound: 1, method: 'dsync' }),
+    named('1 call cut off, full ring', [cutOff(promising(3))], { limits: death, bound: 1, ringGranules: 2 }),
+    named('1 stack overflow', [cutOff(promising(2, true), 'thrown')], { limits: death, bound: 1 }),
+    named('1 stack overflow, batch', [cutOff(mixing(), 'thrown')], { limits: death, bound: 0, ...tiny }),
+    named('1 failure', [promising(2, true)], { limits: fault }),
+    named('1 failure, resume', [promising(2, true), resuming()], { limits: fault, bound: 1 }),
+    named('1 call cut off, 1 failure, resume', [cutOff(promising(2, true)), resuming()], {
+      limits: { ...death, faults: 1 },
+      bound: 0,
+    }),
+    named('close', [promising(2, true), closing()], { bound: 1 }),
+    named('close gives up', [promising(2, true), givingUp()], { bound: 1 }),
+  ]
+}
+
+/** The segment-keeper makes room, and whoever needs it waits for its answer. */
+function withKeeper(slots: number): Exploration[] {
+  const death = { ...NO_FAILURE, deaths: 1 }
+  const fault = { ...NO_FAILURE, faults: 1 }
+  const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
+    make(`keeper: ${name}, D=${slots}`, [...threads, keeper()], { slots, segmentFrames: 1, ...changes })
+  return [
+    named('1 thread, segments of one frame', [committing(2)], { method: 'dsync' }),
+    named('2 threads, zeros and segments', repeat(2, 2), { segmentFrames: 2, zeroedFrames: 1, bound: 1 }),
+    named('promises', [promising(2, true), committer()], { bound: 1, method: 'dsync' }),
+    named('1 death', [committing(2)], { limits: death, bound: 1 }),
+    named('1 death, 2 threads, zeros', repeat(2, 1), {
+      limits: death,
+      bound: 0,
+      segmentFrames: 2,
+      zeroedFrames: 0,
+      method: 'dsync',
+    }),
+    named('1 death, promises', [promising(2, true), committer()], { limits: death, bound: 0, method: 'dsync' }),
+    named('1 failure', [committing(2)], { limits: fault, bound: 1 }),
+    named('1 failure, 2 threads, zeros', repeat(2, 1), {
+      limits: fault,
+      bound: 1,
+      segmentFrames: 2,
+      zeroedFrames: 0,
+      method: 'dsync',
+    }),
+    named('1 failure, resume', [committing(3), resuming()], { limits: fault, bound: 1, method: 'dsync' }),
+    named('1 failure, promises', [promising(2, true), committer()], { limits: fault, bound: 0 }),
+    named('close', [committing(2), closing()], { bound: 1 }),
   ]
 }
 
@@ -256,6 +349,25 @@ function randomWith(slots: number): Exploration[] {
     }),
     named('everything and close', [committing(2), batching(), appending(true), closing(), committer()], {
       segmentFrames: 2,
+      limits: everything,
+    }),
+    named('promises', [promising(2, true), promising(2), mixing(), committing(1), committer()], { ringGranules: 4 }),
+    named('promises, everything', [promising(3), mixing(), committing(1), resuming(), committer()], {
+      ringGranules: 4,
+      segmentFrames: 2,
+      limits: everything,
+    }),
+    named('promises, calls cut off', [cutOff(mixing()), cutOff(mixing(), 'thrown'), committing(2), committer()], {
+      ringGranules: 4,
+      limits: { deaths: 2, faults: 1, timeOuts: 1 },
+    }),
+    named('keeper, everything', [committing(2), mixing(), committing(1), resuming(), committer(), keeper()], {
+      segmentFrames: 2,
+      zeroedFrames: 1,
+      limits: everything,
+    }),
+    named('keeper, close gives up', [committing(2), promising(2, true), givingUp(), committer(), keeper()], {
+      segmentFrames: 1,
       limits: everything,
     }),
   ]

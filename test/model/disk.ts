@@ -62,6 +62,8 @@ export class ModelDisk {
   readonly touched: Uint8Array
   /** By LSN - firstLsn: 1 when the caller was told that the record is not written. */
   readonly notWritten: Uint8Array
+  /** close() has freed the directory: another process may have it. */
+  isReleased: boolean
   private readonly views: Map<number, Uint8Array>
 
   constructor(machine: Machine, spec: DiskSpec) {
@@ -81,6 +83,7 @@ export class ModelDisk {
     this.errors = []
     this.touched = new Uint8Array(LSN_LIMIT)
     this.notWritten = new Uint8Array(LSN_LIMIT)
+    this.isReleased = false
     this.views = new Map()
   }
 
@@ -98,6 +101,7 @@ export class ModelDisk {
     this.errors.length = 0
     this.touched.fill(0)
     this.notWritten.fill(0)
+    this.isReleased = false
   }
 
   /** What is open now is open when a run begins. */
@@ -255,6 +259,7 @@ export class ModelDisk {
 
   private change(kind: number, segment: number, offset: number, frame: Frame | undefined): void {
     const { state } = this
+    if (this.isReleased) throw this.machine.broken('P4', 'the log is written, and close() has freed its directory')
     const block = offset / this.spec.segments.blockBytes
     const number = (((frame?.id ?? 0) * 64 + block) * 64 + segment) * 8 + kind
     let next = state.next.get(number)

@@ -6,7 +6,13 @@ import type { CommitContext } from '../../src/commit/context.ts'
 import { GroupWalError } from '../../src/errors.ts'
 import { Producer } from '../../src/host/producer.ts'
 import type { RecordInput } from '../../src/host/record-input.ts'
-import { VERDICT_DURABLE, VERDICT_INDETERMINATE, VERDICT_NOT_WRITTEN } from '../../src/shared/phase.ts'
+import {
+  VERDICT_ABANDONED,
+  VERDICT_CLOSED,
+  VERDICT_DURABLE,
+  VERDICT_INDETERMINATE,
+  VERDICT_NOT_WRITTEN,
+} from '../../src/shared/phase.ts'
 import type { EventLoop, ModelPromise } from './event-loop.ts'
 import { Violation } from './scheduling.ts'
 import type { Ledger, Task } from './protocol-entry.ts'
@@ -100,10 +106,16 @@ export class PromiseClient {
       this.ledger.refused(this.number, first, count, error as GroupWalError)
       return
     }
+    // Cut off: nobody says what became of it, and later calls may have been told of theirs before.
+    if (code === 'GROUPWAL_ABORTED') {
+      this.ledger.ownIs(lsn, this.number, first)
+      return
+    }
     if (!isPlaced) this.ledger.placed(this.number, first, count, lsn)
-    // Cut off: nobody says what became of it.
-    if (code === 'GROUPWAL_ABORTED') return
-    const verdict = outcome === 'indeterminate' ? VERDICT_INDETERMINATE : VERDICT_NOT_WRITTEN
+    const isDoubtful = outcome === 'indeterminate'
+    const failed = isDoubtful ? VERDICT_INDETERMINATE : VERDICT_NOT_WRITTEN
+    const closed = isDoubtful ? VERDICT_ABANDONED : VERDICT_CLOSED
+    const verdict = code === 'GROUPWAL_CLOSED' ? closed : failed
     for (let index = 0; index < count; index++) this.ledger.decided(lsn + index, verdict)
   }
 

@@ -146,8 +146,15 @@ export class Promises implements Ledger, Submitted {
   }
 
   ownIs(lsn: number, thread: number, record: number): void {
-    if (this.owners[lsn - this.configuration.firstLsn] !== ownerCode(thread, record))
+    const at = lsn - this.configuration.firstLsn
+    const owner = ownerCode(thread, record)
+    if (at < 0 || at >= LSN_LIMIT) throw new Violation('P2', `LSN ${lsn} was never handed out`)
+    if (this.owners[at] !== 0 && this.owners[at] !== owner)
       throw new Violation('P2', `T${thread} is told that LSN ${lsn} is that of its record ${record}`)
+    this.owners[at] = owner
+    this.handedOut = Math.max(this.handedOut, at + 1)
+    this.knownCount = Math.max(this.knownCount, at + 1)
+    this.checkCrash()
   }
 
   /** What recovery leaves out behind an unclean end rests on it. */
@@ -168,7 +175,7 @@ export class Promises implements Ledger, Submitted {
   decided(lsn: number, verdict: number): void {
     const at = lsn - this.configuration.firstLsn
     if (verdict === VERDICT_PENDING) throw new Violation('P5', `record ${lsn} has no verdict`)
-    if (this.verdicts[at] !== 0 && outcomeOf(this.verdicts[at]) !== outcomeOf(verdict)) {
+    if (this.verdicts[at] !== 0 && !isSameVerdict(this.verdicts[at], verdict)) {
       throw new Violation('P5', `the verdict on record ${lsn} was ${this.verdicts[at]}, and is ${verdict}`)
     }
     this.verdicts[at] = verdict
@@ -187,6 +194,10 @@ export class Promises implements Ledger, Submitted {
 
   closed(): void {
     this.isClosed = true
+  }
+
+  released(): void {
+    this.disk().isReleased = true
   }
 
   hole(lsn: number): void {
@@ -299,10 +310,15 @@ export class Promises implements Ledger, Submitted {
       const lsn = this.configuration.firstLsn + at
       const now = words.verdictOn(lsn)
       // Between a resume that failed and the next one nothing is told.
-      if (outcomeOf(now) !== outcomeOf(verdicts[at]) && now !== VERDICT_PENDING)
+      if (!isSameVerdict(verdicts[at], now) && now !== VERDICT_PENDING)
         throw new Violation('P5', `the verdict on record ${lsn} was ${verdicts[at]}, now it is ${now}`)
     }
   }
+}
+
+/** Of a record that close() gave up on it may be known later that it is durable. */
+function isSameVerdict(told: number, now: number): boolean {
+  return outcomeOf(told) === outcomeOf(now) || (told === VERDICT_ABANDONED && now === VERDICT_DURABLE)
 }
 
 /** What a verdict says of the record; why it is so may be told in two ways. */

@@ -55,6 +55,8 @@ export interface Ledger {
   decided(lsn: number, verdict: number): void
   resumed(): void
   closed(): void
+  /** The log is closed, and its directory may be given to another process. */
+  released(): void
 }
 
 /** One step of a thread's program. */
@@ -68,7 +70,8 @@ export type Task =
   | { kind: 'serve' }
   | { kind: 'keep' }
   | { kind: 'resume' }
-  | { kind: 'close' }
+  /** With `givesUp` its time is over when it has looked once. */
+  | { kind: 'close'; givesUp?: boolean }
   /** Of a thread with an event loop: it goes round once; it goes round until all promises are settled. */
   | { kind: 'turn' }
   | { kind: 'settle' }
@@ -130,7 +133,8 @@ export function runTasks(thread: ModelThread, tasks: readonly Task[], first: num
     else if (task.kind === 'serve') thread.committer.runUntilStopped()
     else if (task.kind === 'keep') thread.keeper!.run()
     else if (task.kind === 'resume') resumeOnce(thread)
-    else closeLog(thread)
+    else if (task.kind === 'close') closeLog(thread, task.givesUp === true)
+    else throw new Error(`a task of a thread with an event loop: ${task.kind}`)
   }
   if (thread.client !== undefined) thread.client.awaitAll()
 }
@@ -218,11 +222,21 @@ function resumeOnce(thread: ModelThread): void {
   thread.ledger.resumed()
 }
 
-/** As Log.close, without a deadline. */
-function closeLog(thread: ModelThread): void {
-  const { closer } = thread
-  while (!closer.begin() || !closer.tryFinish()) pause()
-  thread.ledger.closed()
+/** As Log.close. */
+function closeLog(thread: ModelThread, givesUp: boolean): void {
+  const { closer, ledger } = thread
+  while (!closer.begin() || !closer.tryFinish()) {
+    if (givesUp) {
+      while (!closer.abandon()) pause()
+      ledger.closed()
+      while (!closer.hasComeToRest()) pause()
+      ledger.released()
+      return
+    }
+    pause()
+  }
+  ledger.closed()
+  ledger.released()
 }
 
 /** What the log says of a record, asked from outside. A generator in the explored build. */

@@ -169,8 +169,8 @@ export class Segments {
     const result = make(disk, recoverOptions(options, 100 + this.depth), log)
     const zeroed = new Map(this.zeroed)
     if (result !== undefined) {
-      const segment = 'segment' in result ? result.segment : result
-      zeroed.set(segment.sequence, segment.zeroedTo)
+      const { sequence, zeroedTo } = isFence(result) ? result.segment : result
+      zeroed.set(sequence, zeroedTo)
     }
     const made = { segments: new Segments(disk, options, logId, this.depth + 1, zeroed), result }
     this.made.set(what, made)
@@ -190,5 +190,14 @@ export class Segments {
   }
 }
 
-type Made = PreparedSegment | FenceResult | { sequence: number; zeroedTo: number } | undefined
+function isFence(made: PreparedSegment | FenceResult | ZeroedSegment): made is FenceResult {
+  return 'segment' in made
+}
+
+interface ZeroedSegment {
+  sequence: number
+  zeroedTo: number
+}
+
+type Made = PreparedSegment | FenceResult | ZeroedSegment | undefined
 type LogNumbers = Pick<FenceSpec, 'logId' | 'blockBytes' | 'segmentBytes' | 'maxOutstandingRecords'>

@@ -166,8 +166,10 @@ function callGenerator(output: MagicString, { node, kind }: FoundCall): void {
   if (kind === 'promise') output.update(node.start, (node.callee as AnyNode).end, 'M.loop.beginPromise')
   if (kind === 'filter') {
     const { object } = node.callee as unknown as { object: AnyNode }
-    output.appendRight(node.start, 'M.filter(')
+    output.appendRight(node.start, '(yield* M.filter(')
     output.update(object.end, argument!.start, ', ')
+    output.appendLeft(node.end, ')')
+    return
   }
   if (kind === 'getter') output.appendLeft(node.end, '()')
   output.appendRight(node.start, kind === 'callback' ? '(yield* M.finish(' : '(yield* ')

@@ -231,7 +231,7 @@ export class World {
   }
 
   private makeThread(index: number, views: Views, fs: FileSystem): ModelThread {
-    const { configuration, protocol, machine, memory } = this
+    const { configuration, protocol, machine } = this
     const plan = configuration.threads[index]
     const isCommitter = plan?.tasks.some(({ kind }) => kind === 'serve') === true
     const isKeeper = plan?.tasks.some(({ kind }) => kind === 'keep') === true
