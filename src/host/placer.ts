@@ -137,11 +137,12 @@ export class Placer {
   private publish(lastLsn: number): void {
     const { phases } = this.context
     this.appender.publish()
-    this.lastLsn = lastLsn
     const phase = phases.phase()
-    if (phase !== PHASE_SEALING && phase !== PHASE_CLOSED) return
-    const verdict = this.follower.awaitVerdict(lastLsn, Number.POSITIVE_INFINITY)
-    if (verdict !== VERDICT_DURABLE) this.refuse(verdictError(verdict, undefined, phases))
+    if (phase === PHASE_SEALING || phase === PHASE_CLOSED) {
+      const verdict = this.follower.awaitVerdict(lastLsn, Number.POSITIVE_INFINITY)
+      if (verdict !== VERDICT_DURABLE) this.refuse(verdictError(verdict, undefined, phases))
+    }
+    this.lastLsn = lastLsn
   }
 
   private checkLimit(granules: number, recordCount: number): boolean {

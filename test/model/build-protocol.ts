@@ -90,10 +90,13 @@ function modelPlugin(changes: readonly Change[]): esbuild.Plugin {
   return {
     name: 'model',
     setup(build) {
-      build.onResolve({ filter: /\/(atomics|fence|segment-file|zero-writer|load-file-system)\.ts$/ }, ({ path, resolveDir }) => {
-        const replacement = replaced[relative(projectDir, join(resolveDir, path))]
-        return replacement === undefined ? undefined : { path: join(projectDir, replacement) }
-      })
+      build.onResolve(
+        { filter: /\/(atomics|fence|segment-file|zero-writer|load-file-system)\.ts$/ },
+        ({ path, resolveDir }) => {
+          const replacement = replaced[relative(projectDir, join(resolveDir, path))]
+          return replacement === undefined ? undefined : { path: join(projectDir, replacement) }
+        },
+      )
       build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
         const file = relative(projectDir, path)
         let contents = await readFile(path, 'utf8')

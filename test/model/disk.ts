@@ -16,8 +16,8 @@ import {
 } from './crash-states.ts'
 import { type Frame, FrameReader, type OwnerOf } from './frames.ts'
 import type { Machine } from './machine.ts'
-import { DEAD } from './threads.ts'
 import { type NextSegment, type SegmentOptions, Segments } from './segments.ts'
+import { DEAD } from './threads.ts'
 
 /** Where a log of the model begins, and who hears of it. */
 export interface DiskSpec {
@@ -259,7 +259,8 @@ export class ModelDisk {
 
   private change(kind: number, segment: number, offset: number, frame: Frame | undefined): void {
     const { state } = this
-    if (this.isReleased) throw this.machine.broken('P4', 'the log is written, and close() has freed its directory')
+    if (this.isReleased)
+      throw this.machine.broken('P4', 'the log is written, and close() has freed its directory')
     const block = offset / this.spec.segments.blockBytes
     const number = (((frame?.id ?? 0) * 64 + block) * 64 + segment) * 8 + kind
     let next = state.next.get(number)

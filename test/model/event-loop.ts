@@ -45,6 +45,7 @@ export class ModelPromise {
   }
 
   /** However it ends. */
+  // biome-ignore lint/suspicious/noThenProperty: the production code calls it
   then(reaction: () => void): void {
     if (this.state === PENDING) this.reactions.push(reaction)
     else this.loop.queueMicrotask(reaction)
@@ -145,7 +146,8 @@ export class EventLoop {
   /** `await`. */
   wait(promise: unknown): unknown {
     const awaited = promise as ModelPromise
-    if (!this.runUntil(() => awaited.isSettled)) throw new Error('a thread of the model awaits what never comes')
+    if (!this.runUntil(() => awaited.isSettled))
+      throw new Error('a thread of the model awaits what never comes')
     if (awaited.isRejected) throw awaited.value
     return awaited.value
   }
@@ -195,7 +197,8 @@ export class EventLoop {
   }
 
   private runMicrotasks(): void {
-    for (let next = this.microtasks.shift(); next !== undefined; next = this.microtasks.shift()) this.callShielded(next)
+    for (let next = this.microtasks.shift(); next !== undefined; next = this.microtasks.shift())
+      this.callShielded(next)
   }
 
   /** Only a call of the application is cut off: by its time limit, or by a stack that it has used up. */

@@ -30,7 +30,7 @@ function expectNothing({ failure }: Explored): void {
   if (failure !== undefined) assert.unreachable(describeFailure(failure))
 }
 
-for (const name of ['2 threads x 1 commit, D=1', '2 threads x 1 commit, D=2']) {
+for (const name of ['2 threads x 1 commit, D=1', '2 threads x 1 commit, D=2', 'promises: 2 commits, D=1']) {
   test(`every schedule with two preemptions keeps every promise: ${name}`, () => {
     const lessons: number[][] = []
     let explored: Explored

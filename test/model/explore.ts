@@ -8,7 +8,7 @@
 // they were drawn at random. All configurations, with a plan for their time: test/prove/schedules.ts.
 
 import { parseArgs } from 'node:util'
-import { MUTANTS_OF_THE_PROTOCOL } from '../mutants/of-the-protocol.ts'
+import { MUTANTS } from '../mutants/mutants.ts'
 import { EXPLORATIONS } from './configurations.ts'
 import { traceSchedule } from './explorer.ts'
 import { exploreInParts, Shards } from './shards.ts'
@@ -32,7 +32,7 @@ async function replay(schedule: string): Promise<void> {
   const exploration = EXPLORATIONS.find(({ name }) => name === args.only)
   if (exploration === undefined)
     throw new Error(`--only must name a configuration, such as: ${EXPLORATIONS[0].name}`)
-  const edits = MUTANTS_OF_THE_PROTOCOL.find(({ name }) => name === args.mutant)?.edits ?? []
+  const edits = MUTANTS.find(({ name }) => name === args.mutant)?.edits ?? []
   const violation = await traceSchedule(exploration, schedule, console.log, edits)
   process.exitCode = violation === undefined ? 0 : 1
 }

@@ -1,5 +1,5 @@
-import { type Chooser, KILL, type Limits, NEVER, NOBODY, OUTCOME, TIME_OUT, Violation } from './scheduling.ts'
 import type { EventLoop, NodeCalls } from './event-loop.ts'
+import { type Chooser, KILL, type Limits, NEVER, NOBODY, OUTCOME, TIME_OUT, Violation } from './scheduling.ts'
 import { DEAD, DONE, ModelThreads, PAUSED, READY, THREAD_LIMIT } from './threads.ts'
 
 const TIME_OUT_LIMIT = 60
@@ -55,6 +55,8 @@ export class Machine {
   private thrown: number
   /** Threads in what cannot be cut off: a callback of their event loop. */
   private shielded: number
+  /** Threads that have had an error thrown into a call. */
+  private overflown: number
   private mandatory: number
   /** By thread, where it has one. */
   readonly loops: (EventLoop | undefined)[]
@@ -100,6 +102,7 @@ export class Machine {
     this.survivors = 0
     this.thrown = 0
     this.shielded = 0
+    this.overflown = 0
     this.throwing = -1
     this.mandatory = 0
     this.loops = new Array(THREAD_LIMIT).fill(undefined)
@@ -159,6 +162,7 @@ export class Machine {
     this.lastSiteOf.fill(NO_SITE)
     this.violation = undefined
     this.shielded = 0
+    this.overflown = 0
     this.throwing = -1
     this.steps = 0
     this.otherQuestions = 0
@@ -239,7 +243,7 @@ export class Machine {
   }
 
   private put(site: number, mayStop: boolean): boolean {
-    const mayDie = mayStop && (this.shielded & (1 << this.current)) === 0
+    const mayDie = mayStop && ((this.shielded | this.overflown) & (1 << this.current)) === 0
     if (this.onSite !== undefined) this.onSite(site)
     this.siteOf[this.current] = site
     this.lastSiteOf[this.current] = site
@@ -268,6 +272,8 @@ export class Machine {
         if (this.onTrace !== undefined) this.onTrace(`-- the stack of T${thread} overflows`)
         this.throwing = thread
         this.next = thread
+        // Once: its next call heals what this one left behind, and leads. How deep that is no site tells.
+        this.overflown |= 1 << thread
         this.onKill(thread)
         return
       }
@@ -353,7 +359,10 @@ export class Machine {
   }
 
   /** As the method of arrays. */
-  *filter<T>(values: readonly T[], keep: (value: T) => Generator<undefined, boolean, undefined>): Generator<undefined, T[], undefined> {
+  *filter<T>(
+    values: readonly T[],
+    keep: (value: T) => Generator<undefined, boolean, undefined>,
+  ): Generator<undefined, T[], undefined> {
     const kept: T[] = []
     for (const value of values) if (yield* keep(value)) kept.push(value)
     return kept

@@ -14,8 +14,8 @@ import {
   VERDICT_NOT_WRITTEN,
 } from '../../src/shared/phase.ts'
 import type { EventLoop, ModelPromise } from './event-loop.ts'
-import { Violation } from './scheduling.ts'
 import type { Ledger, Task } from './protocol-entry.ts'
+import { Violation } from './scheduling.ts'
 
 /** What the error of a promise says. */
 interface Told {
@@ -32,6 +32,8 @@ export class PromiseClient {
   private readonly ledger: Ledger
   /** Promises that the application holds, and that are not settled. */
   private waitingCount: number
+  /** Of its commits in the order of the calls, as far as they are known: of one that waited for ring space afterwards. */
+  private readonly lsns: (number | undefined)[]
 
   constructor(
     number: number,
@@ -46,6 +48,7 @@ export class PromiseClient {
     this.inputs = records.map(({ payload }) => ({ payload }))
     this.ledger = ledger
     this.waitingCount = 0
+    this.lsns = []
   }
 
   /** A part of a turn of the event loop, or the wait for other turns. */
@@ -66,52 +69,69 @@ export class PromiseClient {
   }
 
   private commit(first: number, count: number): void {
-    const { producer, inputs, ledger, number } = this
+    const { producer, inputs, ledger, number, lsns } = this
     const before = producer.lastLsn
     const promise: unknown =
       count === 1 ? producer.commit(inputs[first]) : producer.commitBatch(inputs.slice(first, first + count))
-    const isPlaced = producer.lastLsn !== before
-    if (isPlaced) ledger.placed(number, first, count, producer.lastLsn - count + 1)
+    const call = lsns.push(undefined) - 1
+    if (producer.lastLsn !== before) {
+      const lsn = producer.lastLsn - count + 1
+      this.noteLsn(call, lsn)
+      ledger.placed(number, first, count, lsn)
+    }
     this.follow(promise as ModelPromise, (value, error) => {
-      if (error === undefined) this.tellDurable(first, count, value as { lsn: number; firstLsn: number }, isPlaced)
-      else this.tellFailed(first, count, error, isPlaced)
+      if (error === undefined)
+        this.tellDurable(call, first, count, value as { lsn: number; firstLsn: number })
+      else this.tellFailed(call, first, count, error)
     })
   }
 
-  private tellDurable(
-    first: number,
-    count: number,
-    { lsn, firstLsn }: { lsn: number; firstLsn: number },
-    isPlaced: boolean,
-  ): void {
-    const from = count === 1 ? lsn : firstLsn
-    if (!isPlaced) this.ledger.placed(this.number, first, count, from)
-    for (let index = 0; index < count; index++) {
-      this.ledger.ownIs(from + index, this.number, first + index)
-      this.ledger.decided(from + index, VERDICT_DURABLE)
+  private noteLsn(call: number, lsn: number): void {
+    const { lsns, number } = this
+    lsns[call] = lsn
+    for (const [other, known] of lsns.entries()) {
+      if (known !== undefined && other !== call && known < lsn !== other < call)
+        throw new Violation(
+          'P2',
+          `T${number} got LSN ${lsn} by its call ${call}, and ${known} by call ${other}`,
+        )
     }
   }
 
-  private tellFailed(first: number, count: number, error: Error, isPlaced: boolean): void {
+  private tellLsn(call: number, first: number, count: number, lsn: number): void {
+    this.noteLsn(call, lsn)
+    for (let index = 0; index < count; index++) this.ledger.ownIs(lsn + index, this.number, first + index)
+  }
+
+  private tellDurable(
+    call: number,
+    first: number,
+    count: number,
+    { lsn, firstLsn }: { lsn: number; firstLsn: number },
+  ): void {
+    const from = count === 1 ? lsn : firstLsn
+    this.tellLsn(call, first, count, from)
+    for (let index = 0; index < count; index++) this.ledger.decided(from + index, VERDICT_DURABLE)
+  }
+
+  private tellFailed(call: number, first: number, count: number, error: Error): void {
     const { outcome, lsn, code } = error as Error & Told
     // The production code takes every error for the end of a stack: it may be one of the model.
-    const thrown = code === 'GROUPWAL_ABORTED' ? (error.cause as Error) : error
+    const thrown = code === 'GROUPWAL_ABORTED' ? ((error.cause ?? error) as Error) : error
     if (!(thrown instanceof GroupWalError) && thrown.name !== 'StackOverflow') throw thrown
     if (!(error instanceof GroupWalError)) {
       // It never got a place: so it says of itself.
       Object.assign(error, { outcome: 'not-written' })
     }
     if (lsn === undefined) {
-      if (isPlaced) throw new Violation('P2', `T${this.number} had a place, and is told of none: ${error.message}`)
+      if (this.lsns[call] !== undefined)
+        throw new Violation('P2', `T${this.number} had a place, and is told of none: ${error.message}`)
       this.ledger.refused(this.number, first, count, error as GroupWalError)
       return
     }
-    // Cut off: nobody says what became of it, and later calls may have been told of theirs before.
-    if (code === 'GROUPWAL_ABORTED') {
-      this.ledger.ownIs(lsn, this.number, first)
-      return
-    }
-    if (!isPlaced) this.ledger.placed(this.number, first, count, lsn)
+    this.tellLsn(call, first, count, lsn)
+    // Cut off: nobody says what became of it.
+    if (code === 'GROUPWAL_ABORTED') return
     const isDoubtful = outcome === 'indeterminate'
     const failed = isDoubtful ? VERDICT_INDETERMINATE : VERDICT_NOT_WRITTEN
     const closed = isDoubtful ? VERDICT_ABANDONED : VERDICT_CLOSED
@@ -131,9 +151,10 @@ export class PromiseClient {
 
   private flush(): void {
     const target = this.producer.lastLsn
+    // Of what waits for ring space it speaks as well, and of no LSN that is known by now.
+    const isBehindQueued = this.lsns.includes(undefined)
     this.follow(this.producer.flush() as unknown as ModelPromise, (_, error) => {
-      if (target === 0) return
-      if (error === undefined) this.ledger.decided(target, VERDICT_DURABLE)
+      if (error === undefined && target > 0 && !isBehindQueued) this.ledger.decided(target, VERDICT_DURABLE)
     })
   }
 

@@ -154,6 +154,7 @@ export class Promises implements Ledger, Submitted {
     this.owners[at] = owner
     this.handedOut = Math.max(this.handedOut, at + 1)
     this.knownCount = Math.max(this.knownCount, at + 1)
+    this.checkBounds()
     this.checkCrash()
   }
 
@@ -312,13 +313,15 @@ export class Promises implements Ledger, Submitted {
       // Between a resume that failed and the next one nothing is told.
       if (!isSameVerdict(verdicts[at], now) && now !== VERDICT_PENDING)
         throw new Violation('P5', `the verdict on record ${lsn} was ${verdicts[at]}, now it is ${now}`)
+      if (outcomeOf(now) === 'not-written' && this.disk().touched[at] === 1)
+        throw new Violation('P5', `record ${lsn} is told to be not written, and is`)
     }
   }
 }
 
-/** Of a record that close() gave up on it may be known later that it is durable. */
+/** Of a record that close() gave up on, and of no other, more may be known later. */
 function isSameVerdict(told: number, now: number): boolean {
-  return outcomeOf(told) === outcomeOf(now) || (told === VERDICT_ABANDONED && now === VERDICT_DURABLE)
+  return told === VERDICT_ABANDONED || outcomeOf(told) === outcomeOf(now)
 }
 
 /** What a verdict says of the record; why it is so may be told in two ways. */

@@ -2,8 +2,8 @@
 // and publishing a segment is one operation of the model's disk (disk.ts) each. That a real one is whole or not
 // there whatever crash comes in the midst of it is shown by test/storage and test/recovery.
 
-import type { PreparedSegment, SegmentSpec } from '../../src/storage/segment-file.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
+import type { PreparedSegment, SegmentSpec } from '../../src/storage/segment-file.ts'
 import type { NextSegment } from './segments.ts'
 
 /** What the file system of the model does beside those calls. */

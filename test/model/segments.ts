@@ -131,7 +131,13 @@ export class Segments {
   publish(next: NextSegment): { segments: Segments; result: PreparedSegment } {
     const { sequence, nextLsn, nextFrameSequence } = next
     return this.make(`publish ${sequence} ${nextLsn} ${nextFrameSequence}`, (disk, options, log) =>
-      prepareSegment(disk, DIRECTORY, { ...log, sequence, nextLsn, nextFrameSequence }, options, log.segmentBytes),
+      prepareSegment(
+        disk,
+        DIRECTORY,
+        { ...log, sequence, nextLsn, nextFrameSequence },
+        options,
+        log.segmentBytes,
+      ),
     )
   }
 

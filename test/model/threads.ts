@@ -90,7 +90,8 @@ export class ModelThreads {
 
   /** The thread goes on, and is to be woken by a promise. */
   waitAsync(thread: number, word: number): void {
-    if (this.asyncWord[thread] !== NO_WORD) throw new Error('a thread of the model has one waitAsync at a time')
+    if (this.asyncWord[thread] !== NO_WORD)
+      throw new Error('a thread of the model has one waitAsync at a time')
     this.asyncWord[thread] = word
     this.asyncOrder[thread] = this.waitCount++
   }
@@ -180,7 +181,8 @@ export class ModelThreads {
     const parts: string[] = []
     for (let thread = 0; thread < this.count; thread++) {
       if (this.states[thread] === BLOCKED) parts.push(`T${thread} waits on word ${this.waitsOn[thread]}`)
-      if (this.states[thread] === RESTING) parts.push(`T${thread} rests, waitAsync on ${this.asyncWord[thread]}`)
+      if (this.states[thread] === RESTING)
+        parts.push(`T${thread} rests, waitAsync on ${this.asyncWord[thread]}`)
       if (this.states[thread] === PAUSED) parts.push(`T${thread} polls`)
       if (this.states[thread] === DEAD) parts.push(`T${thread} is dead`)
     }

@@ -267,8 +267,7 @@ function asFunction(node: AnyNode, [parent]: readonly AnyNode[]): FoundFunction 
     return { ...found, kind: 'other', key: undefined, starAt: -1, name: `a ${node.type}` }
   const key = parent.key as AnyNode
   const name = String(key.name)
-  if (parent.kind === 'get')
-    return { ...found, kind: 'getter', key: `g:${name}`, starAt: parent.start, name }
+  if (parent.kind === 'get') return { ...found, kind: 'getter', key: `g:${name}`, starAt: parent.start, name }
   const starAt = parent.computed === true ? parent.start : key.start
   return { ...found, kind: 'function', key: `m:${name}`, starAt, name }
 }
@@ -276,7 +275,8 @@ function asFunction(node: AnyNode, [parent]: readonly AnyNode[]): FoundFunction 
 /** What an arrow function is called by: the name of the variable or field that holds it, or the call that it is handed to. */
 function arrowName(node: AnyNode, parent: AnyNode | undefined): string | undefined {
   if (parent?.type === 'VariableDeclarator') return `f:${(parent.id as AnyNode).name as string}`
-  if (parent?.type === 'Property' && parent.value === node) return `m:${(parent.key as AnyNode).name as string}`
+  if (parent?.type === 'Property' && parent.value === node)
+    return `m:${(parent.key as AnyNode).name as string}`
   if (parent?.type === 'AssignmentExpression') return keyOf(parent.left as AnyNode)
   if (parent !== undefined && calledAtOnce(parent) !== undefined) return `a:${node.start}`
   return undefined
@@ -293,10 +293,14 @@ function calledAtOnce(node: AnyNode): 'promise' | 'filter' | undefined {
 }
 
 /** What is called here, and how. */
-function* callsOf(node: AnyNode, [parent]: readonly AnyNode[]): IterableIterator<[FoundCall['kind'], string]> {
+function* callsOf(
+  node: AnyNode,
+  [parent]: readonly AnyNode[],
+): IterableIterator<[FoundCall['kind'], string]> {
   const atOnce = calledAtOnce(node)
   const argument = (node.arguments as AnyNode[] | undefined)?.[0]
-  if (atOnce !== undefined && argument?.type === 'ArrowFunctionExpression') yield [atOnce, `a:${argument.start}`]
+  if (atOnce !== undefined && argument?.type === 'ArrowFunctionExpression')
+    yield [atOnce, `a:${argument.start}`]
   if (node.type === 'CallExpression') {
     const key = keyOf(node.callee as AnyNode)
     if (key !== undefined) yield [CALLBACKS.has(key) ? 'callback' : 'call', key]

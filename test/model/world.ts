@@ -15,8 +15,8 @@ import type { Machine, ModelGenerator } from './machine.ts'
 import { type LogWords, ownerCode, Promises } from './promises.ts'
 import type { ModelThread, Task } from './protocol-entry.ts'
 import { makeRestore } from './restore.ts'
-import type { NextSegment } from './segments.ts'
 import { type Chooser, Violation } from './scheduling.ts'
+import type { NextSegment } from './segments.ts'
 import { DEAD, DONE, RESTING } from './threads.ts'
 
 const BLOCK_BYTES = 4096
@@ -80,7 +80,10 @@ export class World {
         segmentBytes,
         maxOutstandingRecords,
         firstLsn: configuration.firstLsn,
-        zeroedTo: Math.min(segmentBytes, ((configuration.zeroedFrames ?? configuration.segmentFrames) + 1) * BLOCK_BYTES),
+        zeroedTo: Math.min(
+          segmentBytes,
+          ((configuration.zeroedFrames ?? configuration.segmentFrames) + 1) * BLOCK_BYTES,
+        ),
         isDirect: configuration.method === 'dsync' || configuration.method === 'direct',
       },
       isDsync: configuration.method === 'dsync',
@@ -261,7 +264,8 @@ export class World {
     const sealIdleMs = configuration.seals ? 100 : 0
     const made = new protocol.ModelThread(index, context, fs, sealIdleMs, records, this.promises)
     const loop = this.loops[index]
-    if (isKeeper) made.keeper = new protocol.Keeper(context, { fileSystem: fs, directory: '' } as never, NO_PORT)
+    if (isKeeper)
+      made.keeper = new protocol.Keeper(context, { fileSystem: fs, directory: '' } as never, NO_PORT)
     else if (loop !== undefined)
       made.client = new protocol.PromiseClient(index, context, loop, records, this.promises)
     return made
@@ -274,7 +278,13 @@ export class World {
     if (!configuration.threads.some(({ tasks }) => tasks[0].kind === 'keep'))
       return new protocol.ModelSupply(control, disk, segmentBytes) as unknown as SegmentSupply
     // What stands in the header of a segment is added by the disk.
-    const spec = { directory: '', logId: new Uint8Array(0), blockBytes, segmentBytes, maxOutstandingRecords: 0 }
+    const spec = {
+      directory: '',
+      logId: new Uint8Array(0),
+      blockBytes,
+      segmentBytes,
+      maxOutstandingRecords: 0,
+    }
     return new protocol.SegmentSupply(fs, configuration.method, spec, control, {} as never)
   }
 

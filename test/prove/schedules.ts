@@ -1,5 +1,6 @@
 // Part of the proof: the production ring and commit protocol under every schedule, as test/model makes them, with
-// deaths, faults of the disk and crashes.
+// deaths, faults of the disk and crashes: threads that block and those whose commits are promises (their event loop is one of
+// the model), the committer, the segment-keeper, resume() and close().
 //
 //   node scripts/run.mjs test/prove/schedules.ts [--full] [--seconds N] [--seed N] [--only TEXT] [--processes 2]
 //

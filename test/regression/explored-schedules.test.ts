@@ -63,6 +63,19 @@ test('who comes late to settle a failure does not cancel a frame of the log that
   assert.is(phases.verdictOn(2), VERDICT_DURABLE)
 })
 
+test('a record that close() did not see any more is not the newest one of its producer', () => {
+  const log = new SimulatedLog()
+  const [thread, opener] = [log.start(), log.startOpener()]
+  const lsn = thread.commit('seen')
+  beforeNext(thread.context.ring, 'reservePlace', () => {
+    // The phase was looked at, the place is not taken yet: close() finds the ring empty, and seals the log.
+    assert.ok(opener.closing.begin())
+    assert.ok(opener.closing.tryFinish())
+  })
+  assert.throws(() => thread.commit('too late'), /closed/)
+  assert.is(thread.placer.lastLsn, lsn, 'the next process hands the one behind it out once more')
+})
+
 /** Until only so many frames have room in the segment. */
 function fill(thread: SimulatedThread, framesLeft: number): void {
   const { control } = thread.context

@@ -19,7 +19,8 @@ const CORE_SHARE = 0.4
 const RANDOM_SHARE = 0.4
 /** Small configurations end early: larger ones may take more than an equal share. */
 const LARGE_SHARE = 1.5
-const LEAST_MS = 300
+/** Less is of no use: what would get less is left out, and says so. */
+const LEAST_MS = 1500
 
 function sizeOf({ threads }: Exploration): number {
   return threads.reduce((sum, { tasks }) => sum + tasks.length, 0)

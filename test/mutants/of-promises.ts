@@ -1,0 +1,183 @@
+import type { Mutant } from './mutant.ts'
+
+const ASYNC = 'src/host/async-commits.ts'
+const CLOSE = 'src/host/close.ts'
+const FRAME_WRITER = 'src/commit/frame-writer.ts'
+const KEEPER = 'src/host/run-keeper.ts'
+const PLACER = 'src/host/placer.ts'
+const ROOM = 'src/commit/room.ts'
+const SUPPLY = 'src/commit/segment-supply.ts'
+
+/** Changes of how promises, the segment-keeper and a close() that gives up agree with the others, which need certain schedules to show. */
+export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
+  {
+    name: 'those who wait by a promise are not woken',
+    promise: 'P10',
+    edits: [{ file: FRAME_WRITER, find: '    clients.wakeArmed(control.durableLsn())\n', replace: '' }],
+    killedBy: { exploration: 'promises: 2 commits, D=1' },
+  },
+  {
+    name: 'a thread looks at its promises before it is armed',
+    promise: 'P10',
+    edits: [
+      {
+        file: ASYNC,
+        find: `      this.armForOldest()
+      // Armed before this look: whoever decides an LSN after it finds the client armed.
+      this.settleDecided()
+`,
+        replace: '      this.settleDecided()\n      this.armForOldest()\n',
+      },
+    ],
+    killedBy: { exploration: 'promises: 2 commits, D=1' },
+  },
+  {
+    name: 'the word of a waitAsync is read after the last look',
+    promise: 'P10',
+    edits: [
+      { file: ASYNC, find: '      const value = clients.wakeValue(client)\n', replace: '' },
+      {
+        file: ASYNC,
+        find: 'waitAsync(memory.words, clients.wakeIndex(client), value)',
+        replace: 'waitAsync(memory.words, clients.wakeIndex(client), clients.wakeValue(client))',
+      },
+    ],
+    killedBy: { exploration: 'promises: 2 commits, D=1' },
+  },
+  {
+    name: 'the committer is not rung at the end of a turn',
+    promise: 'P10',
+    edits: [
+      {
+        file: ASYNC,
+        find: '    this.pushQueued()\n    this.context.control.ringCommitter()\n',
+        replace: '    this.pushQueued()\n',
+      },
+    ],
+    killedBy: { exploration: 'promises: 2 commits, D=1' },
+  },
+  {
+    name: 'a woken thread waits anew before its turn has ended, for nothing',
+    promise: 'P10',
+    edits: [
+      {
+        file: ASYNC,
+        find: '    if (!this.isTurnScheduled) this.waitForWakeAfterTurn()\n',
+        replace: '',
+      },
+    ],
+    killedBy: { exploration: 'promises: 2 commits, a turn each, D=1' },
+  },
+  {
+    name: 'nobody leads for promises when the committer is gone',
+    promise: 'P7',
+    edits: [
+      {
+        file: ASYNC,
+        find: 'if (committer === 0 || isClientGone(this.context, committer)) this.leader.tryLead()\n      else control.ringCommitter()',
+        replace: 'if (committer !== 0) control.ringCommitter()',
+      },
+    ],
+    killedBy: { exploration: 'promises: 1 death, D=1' },
+  },
+  {
+    name: 'what a call that was cut off left is never healed',
+    promise: 'P7',
+    edits: [
+      {
+        file: PLACER,
+        find: "{ outcome: 'not-written' })\n    if (this.isInside) this.watch.healOwn()",
+        replace: "{ outcome: 'not-written' })",
+      },
+    ],
+    killedBy: { exploration: 'promises: 1 call cut off, D=1' },
+  },
+  {
+    name: 'the keeper answers, and wakes nobody',
+    promise: 'P10',
+    edits: [
+      {
+        file: KEEPER,
+        find: '    control.wakeAllWaiters()\n    control.ringCommitter()\n    clients.wakeAllArmed()\n',
+        replace: '    clients.wakeAllArmed()\n',
+      },
+    ],
+    killedBy: { exploration: 'keeper: 1 thread, segments of one frame, D=1' },
+  },
+  {
+    name: 'the keeper looks at its bell when its work is done',
+    promise: 'P10',
+    edits: [
+      { file: KEEPER, find: '      const bell = control.keeperBellValue()\n', replace: '' },
+      {
+        file: KEEPER,
+        find: 'control.keeperBellIndex(), bell)',
+        replace: 'control.keeperBellIndex(), control.keeperBellValue())',
+      },
+    ],
+    killedBy: { exploration: 'keeper: 1 thread, segments of one frame, D=1' },
+  },
+  {
+    name: 'the keeper does not say that it works',
+    promise: 'P6',
+    edits: [{ file: KEEPER, find: '    control.storeKeeperWorking(true)\n', replace: '' }],
+    killedBy: { exploration: 'keeper: 1 failure, resume, D=1' },
+  },
+  {
+    name: 'nobody makes room in place of a keeper that died',
+    promise: 'P7',
+    edits: [
+      {
+        file: ROOM,
+        find: '=== THREAD_GONE',
+        replace: '< THREAD_GONE',
+      },
+    ],
+    killedBy: { exploration: 'keeper: 1 death, D=1' },
+  },
+  {
+    name: 'the segment of a keeper that died is made once more beside it',
+    promise: 'P4',
+    edits: [{ file: SUPPLY, find: '      this.removeOrphan(sequence)\n', replace: '' }],
+    killedBy: { exploration: 'keeper: 1 death, D=1' },
+  },
+  {
+    name: 'the keeper looks for the current segment before it looks whether the next is ready',
+    promise: 'P4',
+    edits: [
+      {
+        file: SUPPLY,
+        find: `    const ready = control.readyState()
+    const current = control.segmentSequence()
+`,
+        replace: `    const current = control.segmentSequence()
+    const ready = control.readyState()
+`,
+      },
+    ],
+    killedBy: { exploration: 'keeper: 1 thread, segments of one frame, D=1' },
+  },
+  {
+    name: 'close() that gave up frees the directory while a frame is written',
+    promise: 'P4',
+    edits: [{ file: CLOSE, find: '    return this.isUnwritten()\n', replace: '    return true\n' }],
+    killedBy: { exploration: 'close gives up, D=1' },
+  },
+  {
+    name: 'close() gives up beside a leader that stages',
+    promise: 'P5',
+    edits: [
+      {
+        file: CLOSE,
+        find: `    this.watch.lookForDead()
+    const owner = clients.nextOwner(client)
+    if (!control.acquireLock(0, owner)) return false
+`,
+        replace: `    this.watch.lookForDead()
+    const owner = clients.nextOwner(client)
+`,
+      },
+    ],
+    killedBy: { exploration: 'close gives up, 2 threads, D=1' },
+  },
+]
