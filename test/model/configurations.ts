@@ -1,5 +1,19 @@
 import type { Configuration, ThreadPlan } from './configuration.ts'
-import type { Task } from './protocol-entry.ts'
+import {
+  appending,
+  batching,
+  closing,
+  committer,
+  committing,
+  cutOff,
+  givingUp,
+  keeper,
+  mixing,
+  overflowing,
+  promising,
+  repeat,
+  resuming,
+} from './thread-plans.ts'
 
 /** A configuration, and how it is explored. */
 export interface Exploration extends Configuration {
@@ -33,91 +47,6 @@ const NEAR_WRAP = { firstLsn: 2 ** 32 - 1, ringPosition: -1 }
 const FAR = { firstLsn: 2 ** 40 + 2 ** 32 - 2, ringPosition: -3 }
 
 const NO_FAILURE = { deaths: 0, faults: 0, timeOuts: 0 }
-
-function committing(commits: number): ThreadPlan {
-  const tasks: Task[] = []
-  for (let record = 0; record < commits; record++) tasks.push({ kind: 'commit', record })
-  return { tasks, isMortal: true }
-}
-
-function repeat(count: number, commits: number): ThreadPlan[] {
-  return Array.from({ length: count }, () => committing(commits))
-}
-
-function batching(): ThreadPlan {
-  return { tasks: [{ kind: 'batch', record: 0, count: 2 }], isMortal: true }
-}
-
-/** append, append, flush: nobody but a committer leads until the flush. */
-function appending(flushes: boolean): ThreadPlan {
-  const tasks: Task[] = [
-    { kind: 'append', record: 0 },
-    { kind: 'append', record: 1 },
-  ]
-  if (flushes) tasks.push({ kind: 'flush' })
-  return { tasks, isMortal: true }
-}
-
-function committer(): ThreadPlan {
-  return { tasks: [{ kind: 'serve' }], isDaemon: true, isMortal: true }
-}
-
-/** A thread that does not block: each of these commits is a promise, all made in one turn, or each in a turn of its own. */
-function promising(commits: number, isTurnEach = false): ThreadPlan {
-  const tasks: Task[] = []
-  for (let record = 0; record < commits; record++) {
-    if (isTurnEach && record > 0) tasks.push({ kind: 'turn' })
-    tasks.push({ kind: 'commit', record })
-  }
-  return { tasks, isMortal: true, isAsync: true }
-}
-
-function keeper(): ThreadPlan {
-  return { tasks: [{ kind: 'keep' }], isDaemon: true, isMortal: true, isAsync: true }
-}
-
-/** Commit, batch, append and flush, by promises. */
-function mixing(): ThreadPlan {
-  return {
-    tasks: [...BATCH_BY_PROMISE, { kind: 'append', record: 3 }, { kind: 'flush' }],
-    isMortal: true,
-    isAsync: true,
-  }
-}
-
-/** Its stack overflows, once: of what waits and leads the stack is probed before, so not in an append to a full ring. */
-function overflowing(): ThreadPlan {
-  return {
-    tasks: [...BATCH_BY_PROMISE, { kind: 'flush' }],
-    isMortal: true,
-    isAsync: true,
-    survives: 'thrown',
-  }
-}
-
-const BATCH_BY_PROMISE: readonly Task[] = [
-  { kind: 'commit', record: 0 },
-  { kind: 'batch', record: 1, count: 2 },
-  { kind: 'turn' },
-]
-
-/** Resumes the log whenever it has failed, so often. */
-function resuming(times = 1): ThreadPlan {
-  return { tasks: Array.from({ length: times }, () => ({ kind: 'resume' as const })), isDaemon: true }
-}
-
-function closing(): ThreadPlan {
-  return { tasks: [{ kind: 'close' }] }
-}
-
-/** close({ timeoutMs }) whose time is over at once. */
-function givingUp(): ThreadPlan {
-  return { tasks: [{ kind: 'close', givesUp: true }] }
-}
-
-function cutOff(plan: ThreadPlan, survives: 'cut off' | 'thrown' = 'cut off'): ThreadPlan {
-  return { ...plan, survives }
-}
 
 function make(name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration {
   return { ...BASE, name, threads, ...changes }
