@@ -48,8 +48,14 @@ export class Placer {
   /** Before anything is taken: heals what a call that was cut off left behind. */
   enter(): void {
     if (this.isClosed) throw new LogClosedError('this producer is closed', { outcome: 'not-written' })
-    if (this.isInside) this.watch.healOwn()
+    if (this.isInside) this.heal()
     this.isInside = true
+  }
+
+  /** It may lead: a write that the stack does not suffice for would pass for one that failed. */
+  private heal(): void {
+    descend(STACK_PROBE_DEPTH)
+    this.watch.healOwn()
   }
 
   /** As enter, for calls that wait and may lead: makes sure that the stack suffices. */
@@ -71,7 +77,7 @@ export class Placer {
 
   /** No more calls. What one that was cut off left behind is healed first: the line may be given to another. */
   close(): void {
-    if (this.isInside) this.watch.healOwn()
+    if (this.isInside) this.heal()
     this.isInside = false
     this.isClosed = true
   }

@@ -238,8 +238,8 @@ export class Producer {
   /** Gives back this producer's place in the log. Promises that are pending are still settled, later calls refused. */
   close(): void {
     if (this.#isClosed) return
-    this.#isClosed = true
     this.#placer.close()
+    this.#isClosed = true
     this.#async.rejectQueued(closedError(undefined))
     this.#async.leaveWhenSettled(() => leaveProtocol(this.#context))
   }
