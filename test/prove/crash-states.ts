@@ -184,6 +184,11 @@ function report(
         of: tally.recoveryPoints,
       },
       { label: 'states met again and not counted', value: tally.repeats },
+      {
+        label:
+          'reads of what recoveries left: once where a reader sees the same, then compared for each state',
+        value: tally.readBacks,
+      },
     ],
     checks,
     seed: `--seed ${seed}`,

@@ -89,6 +89,13 @@ export class SimulatedDirectory {
     return hash % 2 ** 53
   }
 
+  /** Of the names as they are, with the content of their files. */
+  cachedHash(hashOfFile: (name: string, file: number) => number): number {
+    let hash = 0
+    for (const [name, file] of this.entries) hash += entryHash(name, hashOfFile(name, file))
+    return hash % 2 ** 53
+  }
+
   /** The directory after a power cut. */
   afterPowerCut(choice: CrashChoice): SimulatedDirectory {
     if (this.#pending.length === 0) return this.copy()
@@ -166,15 +173,21 @@ export class SimulatedTree {
     this.#directories.set(path, SimulatedDirectory.empty())
   }
 
-  /** The files that have a name. */
-  *fileIds(): IterableIterator<number> {
-    for (const { entries } of this.#directories.values()) yield* entries.values()
+  directories(): IterableIterator<SimulatedDirectory> {
+    return this.#directories.values()
   }
 
   contentHash(hashOfFile: (file: number) => number): number {
     let hash = 0
     for (const directory of this.#directories.values())
       hash = (hash + directory.contentHash(hashOfFile)) % 2 ** 53
+    return hash
+  }
+
+  cachedHash(hashOfFile: (name: string, file: number) => number): number {
+    let hash = 0
+    for (const directory of this.#directories.values())
+      hash = (hash + directory.cachedHash(hashOfFile)) % 2 ** 53
     return hash
   }
 

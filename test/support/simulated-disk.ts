@@ -29,60 +29,71 @@ const ACCESS_MODE = 3
 export class SimulatedDisk implements FileSystem {
   /** The n-th changing call takes effect in the page cache only and then throws SimulatedCrash. */
   crashAtCall: number | undefined
-  readonly faults: FaultPlan = new FaultPlan()
   /** No block is free: writes work only where the file has one. */
   isFull = false
   /** Called by each changing call when it took effect in the page cache only: what a crash there leaves. */
   onChange: (() => void) | undefined
+  /** Called by each `open` before it does anything. */
+  onOpen: ((path: string, flags: number) => void) | undefined
   /** How many changing calls were made. */
   callCount = 0
   /** Set to an array, it collects the changing calls, for a message. */
   trace: string[] | undefined
   #isDead = false
-  #files: Map<number, SimulatedFile> = new Map()
-  #tree: SimulatedTree = SimulatedTree.empty()
-  #open: Map<number, OpenFile> = new Map()
-  #nextFile = 1
+  #faults: FaultPlan | undefined
+  readonly #files: Map<number, SimulatedFile>
+  readonly #tree: SimulatedTree
+  readonly #open: Map<number, OpenFile> = new Map()
+  #nextFile: number
   #nextFd = 3
   /** Changes with each fork, so that neither side changes what both hold. */
   #owner: object = {}
 
+  constructor(
+    tree: SimulatedTree = SimulatedTree.empty(),
+    files: Map<number, SimulatedFile> = new Map(),
+    nextFile = 1,
+  ) {
+    this.#tree = tree
+    this.#files = files
+    this.#nextFile = nextFile
+  }
+
   /** Upon this tree and these files, which others may go on using. */
   static of(tree: SimulatedTree, files: ReadonlyMap<number, SimulatedFile>): SimulatedDisk {
-    const disk = new SimulatedDisk()
-    disk.#tree = tree
-    disk.#files = new Map(files)
-    disk.#nextFile = Math.max(0, ...files.keys()) + 1
-    return disk
+    return new SimulatedDisk(tree, new Map(files), Math.max(0, ...files.keys()) + 1)
+  }
+
+  get faults(): FaultPlan {
+    this.#faults ??= new FaultPlan()
+    return this.#faults
   }
 
   /** The same disk for another process: with the page cache, without open files, crash point and faults. */
   fork(): SimulatedDisk {
-    const fork = new SimulatedDisk()
-    fork.#files = new Map(this.#files)
-    fork.#tree = this.#tree.copy()
-    fork.#nextFile = this.#nextFile
     this.#owner = {}
-    return fork
+    return new SimulatedDisk(this.#tree.copy(), new Map(this.#files), this.#nextFile)
   }
 
   /** The disk after a power cut. */
   powerCut(choice: CrashChoice): SimulatedDisk {
-    const after = new SimulatedDisk()
     // Synced files are shared.
     this.#owner = {}
-    after.#nextFile = this.#nextFile
-    after.#tree = this.#tree.afterPowerCut(choice)
-    for (const id of after.#tree.fileIds()) {
-      const file = this.#files.get(id)
-      if (file === undefined || after.#files.has(id)) continue
-      if (file.isSynced && file.linkCount === 1) {
-        after.#files.set(id, file)
-        continue
+    const tree = this.#tree.afterPowerCut(choice)
+    const files = new Map<number, SimulatedFile>()
+    const after = new SimulatedDisk(tree, files, this.#nextFile)
+    for (const directory of tree.directories()) {
+      for (const id of directory.entries.values()) {
+        const file = this.#files.get(id)
+        if (file === undefined || files.has(id)) continue
+        if (file.isSynced && file.linkCount === 1) {
+          files.set(id, file)
+          continue
+        }
+        const copy = file.afterPowerCut(after.#owner, choice)
+        copy.linkCount = 1
+        files.set(id, copy)
       }
-      const copy = file.afterPowerCut(after.#owner, choice)
-      copy.linkCount = 1
-      after.#files.set(id, copy)
     }
     return after
   }
@@ -97,6 +108,13 @@ export class SimulatedDisk implements FileSystem {
     return this.#tree.contentHash((id) => this.#files.get(id)?.contentHash() ?? 0)
   }
 
+  /** Of all names, and of these files what the page cache holds: all that a process sees that opens no others. */
+  cachedHash(isOpened: (name: string) => boolean): number {
+    return this.#tree.cachedHash((name, id) =>
+      isOpened(name) ? (this.#files.get(id)?.cachedHash() ?? 0) : 0,
+    )
+  }
+
   /** The process dies, the machine goes on: its files are closed, nothing else changes. */
   killProcess(): void {
     this.#open.clear()
@@ -108,20 +126,15 @@ export class SimulatedDisk implements FileSystem {
   }
 
   open(path: string, flags: number, _mode: number): number {
+    this.onOpen?.(path, flags)
     const directory = this.#tree.parentOf(path)
     const name = basename(path)
     let id = directory.entries.get(name)
     const creates = (flags & constants.O_CREAT) !== 0 && id === undefined
     const empties = (flags & constants.O_TRUNC) !== 0 && id !== undefined
-    const opening = (): number => {
-      if (id === undefined) throw failure('ENOENT', path)
-      if (!this.#files.has(id)) throw failure('EISDIR', path)
-      this.#open.set(this.#nextFd, { file: id, flags })
-      return this.#nextFd++
-    }
     if (!creates && !empties) {
       this.#passFaults('open')
-      return opening()
+      return this.#opened(id, path, flags)
     }
     if (!creates && (flags & constants.O_EXCL) !== 0) throw failure('EEXIST', path)
     return this.#change(
@@ -137,9 +150,16 @@ export class SimulatedDisk implements FileSystem {
         } else {
           this.#writable(id!).truncate(0)
         }
-        return opening()
+        return this.#opened(id, path, flags)
       },
     )
+  }
+
+  #opened(file: number | undefined, path: string, flags: number): number {
+    if (file === undefined) throw failure('ENOENT', path)
+    if (!this.#files.has(file)) throw failure('EISDIR', path)
+    this.#open.set(this.#nextFd, { file, flags })
+    return this.#nextFd++
   }
 
   close(fd: number): void {
@@ -304,7 +324,7 @@ export class SimulatedDisk implements FileSystem {
 
   #passFaults(method: keyof FileSystem, onFault?: (fault: Fault) => void): void {
     if (this.#isDead) throw new SimulatedCrash('after the crash')
-    const fault = this.faults.next(method)
+    const fault = this.#faults?.next(method)
     if (fault === undefined) return
     if (onFault === undefined) throw failure(fault.code, 'injected')
     onFault(fault)
@@ -312,8 +332,9 @@ export class SimulatedDisk implements FileSystem {
 
   #checkAlignment(flags: number, bytes: Uint8Array, offset: number, length: number, position: number): void {
     if ((flags & constants.O_DIRECT) === 0) return
-    const numbers = [bytes.byteOffset + offset, length, position]
-    if (numbers.some((value) => value % SECTOR_BYTES !== 0)) throw failure('EINVAL', `direct ${numbers}`)
+    const address = bytes.byteOffset + offset
+    if (address % SECTOR_BYTES === 0 && length % SECTOR_BYTES === 0 && position % SECTOR_BYTES === 0) return
+    throw failure('EINVAL', `direct ${address}, ${length}, ${position}`)
   }
 
   #fd(fd: number): OpenFile {

@@ -1,7 +1,9 @@
 import type { CrashChoice } from './crash-choice.ts'
 import {
+  afterPowerCut,
   CLEAN_ZEROS,
-  clip,
+  cachedHashOf,
+  clipPage,
   hashOf,
   merge,
   mix,
@@ -168,10 +170,7 @@ export class SimulatedFile {
       if (bytesLeft <= 0) continue
       const isLeft = page.cached === page.durable && bytesLeft >= PAGE_BYTES
       if (isLeft && page.dirty === 0 && page.doubtful === 0) after.#pages.set(index, page)
-      else {
-        const durable = clip(merge(page, page.dirty | page.doubtful, choice), bytesLeft)
-        after.#pages.set(index, newPage(durable, durable, 0, 0))
-      }
+      else after.#pages.set(index, clipPage(afterPowerCut(page, choice), bytesLeft))
     }
     return after
   }
@@ -182,9 +181,22 @@ export class SimulatedFile {
     let high = mix(this.#durableSize, 0x1b873593)
     for (const [index, page] of this.#pages) {
       if (page.cached === ZERO_PAGE && page.durable === ZERO_PAGE) continue
-      if (page.hash === -1) page.hash = hashOf(page)
-      low = (low + mix(page.hash, index + 1)) | 0
-      high = (high + mix(page.hash, ~index)) | 0
+      const hash = hashOf(page)
+      low = (low + mix(hash, index + 1)) | 0
+      high = (high + mix(hash, ~index)) | 0
+    }
+    return (low >>> 0) + (high >>> 11) * 2 ** 32
+  }
+
+  /** The same of what a process sees: size and content in the page cache. */
+  cachedHash(): number {
+    let low = mix(this.size, 0x5bd1e995)
+    let high = mix(this.size, 0x1b873593)
+    for (const [index, page] of this.#pages) {
+      if (page.cached === ZERO_PAGE) continue
+      const hash = cachedHashOf(page)
+      low = (low + mix(hash, index + 1)) | 0
+      high = (high + mix(hash, ~index)) | 0
     }
     return (low >>> 0) + (high >>> 11) * 2 ** 32
   }

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { type CrashChoice, keepAll } from './crash-choice.ts'
+import { type CrashChoice, keepAll, type SectorFate } from './crash-choice.ts'
 
 export const SECTOR_BYTES = 512
 export const PAGE_BYTES = 4096
@@ -18,19 +18,31 @@ export interface Page {
   doubtful: number
   /** Of the dirty and doubtful ones those in which cache and disk differ; -1: not compared yet. */
   differs: number
-  /** Of what is cached and durable; -1: not computed yet. */
-  hash: number
+  /** Of what is cached, and of what is durable; -1: not computed yet. */
+  cachedHash: number
+  durableHash: number
+  /** What power cuts have left of this page, by the fates of its sectors. */
+  remains: Map<number, Page> | undefined
 }
 
 export const CLEAN_ZEROS: Page = newPage(ZERO_PAGE, ZERO_PAGE, 0, 0)
 
 export function newPage(cached: Uint8Array, durable: Uint8Array, dirty: number, doubtful: number): Page {
-  return { cached, durable, dirty, doubtful, differs: -1, hash: -1 }
+  return {
+    cached,
+    durable,
+    dirty,
+    doubtful,
+    differs: -1,
+    cachedHash: -1,
+    durableHash: -1,
+    remains: undefined,
+  }
 }
 
 /** A page with some bytes replaced. Zeros share one buffer: most of a new segment is nothing else. */
 export function overlay(page: Uint8Array, from: number, bytes: Uint8Array): Uint8Array {
-  if (bytes.length === PAGE_BYTES && Buffer.compare(bytes, ZERO_PAGE) === 0) return ZERO_PAGE
+  if (bytes.length === PAGE_BYTES) return Buffer.compare(bytes, ZERO_PAGE) === 0 ? ZERO_PAGE : bytes.slice()
   const copy = page.slice()
   copy.set(bytes, from)
   return copy
@@ -43,32 +55,69 @@ export function written(page: Page): Uint8Array {
 
 /** The disk's page after the chosen ones of these sectors were written. */
 export function merge(page: Page, sectors: number, choice: CrashChoice): Uint8Array {
-  if (sectors === 0 || page.cached === page.durable) return tear(page, sectors, choice)
-  if (page.differs === -1) page.differs = compare(page)
-  let merged: Uint8Array | undefined
-  let chosen = 0
+  if (sectors === 0) return page.durable
+  chooseFates(page, sectors, choice)
+  return mergeChosen(page)
+}
+
+/** The page after a power cut, clean. The same for the same choice, most of the time. */
+export function afterPowerCut(page: Page, choice: CrashChoice): Page {
+  const key = chooseFates(page, page.dirty | page.doubtful, choice)
+  const known = page.remains?.get(key)
+  if (known !== undefined) return known
+  const durable = mergeChosen(page)
+  const after = newPage(durable, durable, 0, 0)
+  if (key >= 0) {
+    page.remains ??= new Map()
+    if (page.remains.size < MAX_REMAINS) page.remains.set(key, after)
+  }
+  return after
+}
+
+/** Of the sectors of the page that is being merged. */
+const fates: SectorFate[] = new Array(PAGE_SECTORS).fill(false)
+/** What torn sectors hold, each with its number in the keys; 0 and 1 are those that are lost and kept. */
+const tornNumbers = new Map<Uint8Array, number>()
+const FATE_NUMBERS = 16
+const MAX_REMAINS = 256
+
+/** Asks for the fate of each of these sectors. Returns a number for these fates, -1 when they have none. */
+function chooseFates(page: Page, sectors: number, choice: CrashChoice): number {
+  if (page.differs === -1) page.differs = page.cached === page.durable ? 0 : compare(page)
+  let key = 0
   for (let sector = 0; sector < PAGE_SECTORS; sector++) {
-    if ((sectors & (1 << sector)) === 0) continue
-    const fate = choice.sector((page.differs & (1 << sector)) !== 0)
-    if (fate === false) continue
+    const isOpen = (sectors & (1 << sector)) !== 0
+    const fate = isOpen && choice.sector((page.differs & (1 << sector)) !== 0)
+    fates[sector] = fate
+    if (key >= 0) {
+      const number = typeof fate === 'boolean' ? Number(fate) : tornNumber(fate)
+      key = number === -1 ? -1 : key * FATE_NUMBERS + number
+    }
+  }
+  return key
+}
+
+function tornNumber(bytes: Uint8Array): number {
+  const known = tornNumbers.get(bytes)
+  if (known !== undefined) return known
+  if (tornNumbers.size === FATE_NUMBERS - 2) return -1
+  tornNumbers.set(bytes, tornNumbers.size + 2)
+  return tornNumbers.size + 1
+}
+
+function mergeChosen(page: Page): Uint8Array {
+  let merged: Uint8Array | undefined
+  let kept = 0
+  for (let sector = 0; sector < PAGE_SECTORS; sector++) {
+    const fate = fates[sector]
+    if (fate === true) kept++
+    // Where nothing differs, only a torn one makes a difference.
+    if (fate === false || (fate === true && page.cached === page.durable)) continue
     merged ??= page.durable.slice()
     const at = sector * SECTOR_BYTES
     merged.set(fate === true ? page.cached.subarray(at, at + SECTOR_BYTES) : fate, at)
-    if (fate === true) chosen++
   }
-  return chosen === PAGE_SECTORS ? page.cached : (merged ?? page.durable)
-}
-
-/** Where all sectors were written with what stood there, only a torn one makes a difference. */
-function tear(page: Page, sectors: number, choice: CrashChoice): Uint8Array {
-  let torn: Uint8Array | undefined
-  for (let sector = 0; sectors >> sector !== 0; sector++) {
-    const fate = (sectors & (1 << sector)) === 0 ? false : choice.sector(false)
-    if (typeof fate === 'boolean') continue
-    torn ??= page.durable.slice()
-    torn.set(fate, sector * SECTOR_BYTES)
-  }
-  return torn ?? page.durable
+  return kept === PAGE_SECTORS ? page.cached : (merged ?? page.durable)
 }
 
 function compare({ cached, durable, dirty, doubtful }: Page): number {
@@ -82,14 +131,25 @@ function compare({ cached, durable, dirty, doubtful }: Page): number {
   return differs
 }
 
-export function clip(page: Uint8Array, length: number): Uint8Array {
-  return length >= PAGE_BYTES ? page : overlay(page, length, ZERO_PAGE.subarray(length))
+/** A clean page of a file that ends so many bytes behind its beginning. */
+export function clipPage(page: Page, length: number): Page {
+  if (length >= PAGE_BYTES) return page
+  const bytes = overlay(page.durable, length, ZERO_PAGE.subarray(length))
+  return newPage(bytes, bytes, 0, 0)
 }
 
 /** Of what is cached and what is durable. */
-export function hashOf({ cached, durable }: Page): number {
-  const hash = crc32(cached)
-  return cached === durable ? hash : (hash ^ mix(crc32(durable), 0x9e3779b1)) >>> 0
+export function hashOf(page: Page): number {
+  const hash = cachedHashOf(page)
+  if (page.cached === page.durable) return hash
+  if (page.durableHash === -1) page.durableHash = crc32(page.durable)
+  return (hash ^ mix(page.durableHash, 0x9e3779b1)) >>> 0
+}
+
+/** Of what is cached. */
+export function cachedHashOf(page: Page): number {
+  if (page.cachedHash === -1) page.cachedHash = crc32(page.cached)
+  return page.cachedHash
 }
 
 /** A number that depends on both, every bit on all bits. */

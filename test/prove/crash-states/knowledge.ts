@@ -69,11 +69,11 @@ export class Knowledge {
   }
 
   /**
-   * Checks what a recovery of the log returns.
+   * Checks what is read from a recovered log.
    *
    * @throws BrokenPromise
    */
-  check(records: Iterable<LogRecord>, nextLsn: number): void {
+  checkRecords(records: readonly LogRecord[]): void {
     const seen = new Set<number>()
     const lastOf = new Map<number, number>()
     let previous: Submitted | undefined
@@ -96,9 +96,17 @@ export class Knowledge {
     }
     checkBatch(previous, undefined, 0)
     this.#checkAcked(seen, firstLsn)
-    if (nextLsn <= previousLsn || nextLsn <= this.handedOut) {
-      throw new BrokenPromise(`P2: LSN ${nextLsn} would be handed out again, ${this.handedOut} was`)
-    }
+  }
+
+  /**
+   * Checks the LSN that a recovery hands out next, given the records.
+   *
+   * @throws BrokenPromise
+   */
+  checkNextLsn(records: readonly LogRecord[], nextLsn: number): void {
+    const highest = Math.max(this.handedOut, records.at(-1)?.lsn ?? 0)
+    if (nextLsn > highest) return
+    throw new BrokenPromise(`P2: LSN ${nextLsn} would be handed out again, ${highest} was`)
   }
 
   /** For a run that goes on where this one was cut off. */
