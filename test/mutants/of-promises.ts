@@ -86,7 +86,7 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: PLACER,
-        find: "{ outcome: 'not-written' })\n    if (this.isInside) this.watch.healOwn()",
+        find: "{ outcome: 'not-written' })\n    if (this.isInside) this.heal()",
         replace: "{ outcome: 'not-written' })",
       },
     ],
