@@ -29,11 +29,11 @@ const PARTS = [
   { name: 'fsyncgate', ci: 70, full: 250 },
   { name: 'kills', ci: 80, full: 450 },
   { name: 'worker-deaths', ci: 100, full: 350 },
-  { name: 'fault-sweep', ci: 110, full: 500 },
+  { name: 'fault-sweep', ci: 110, full: 900 },
   { name: 'power-cuts', ci: 150, full: 600 },
   { name: 'damaged-logs', ci: 140, full: 600 },
-  { name: 'crash-states', ci: 195, full: 1900 },
-  { name: 'schedules', ci: 190, full: 800 },
+  { name: 'crash-states', ci: 195, full: 1300 },
+  { name: 'schedules', ci: 190, full: 1000 },
   { name: 'mutants', full: 500 },
 ]
 

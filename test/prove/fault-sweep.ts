@@ -9,11 +9,11 @@
 import { rmSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
-import { findAllCalls, orderCases, type SweepCase } from './fault-sweep/cases.ts'
+import { findAllCalls, orderCases, type SweepCase, wasTriedAsTwin } from './fault-sweep/cases.ts'
 import { mustBeTold } from './fault-sweep/faults.ts'
 import { type Configuration, describeCall, SweepProcess } from './fault-sweep/process.ts'
 import { compareWithStrace, whyNoStrace } from './fault-sweep/strace.ts'
-import { phaseName } from './io-script/scenarios.ts'
+import { phaseName, SCENARIOS } from './io-script/scenarios.ts'
 import { makeTemplates } from './io-script/templates.ts'
 import { type Check, type Count, finish, type PartReport } from './support/report.ts'
 
@@ -65,11 +65,15 @@ const COMPARED = 'the calls that are covered are all that the kernel sees (strac
 const tally = {
   cases: 0,
   writeAndSyncCases: 0,
+  twins: 0,
   recoveries: 0,
   acknowledged: 0,
   failed: 0,
   failures: 0,
 }
+
+/** Cases by scenario. */
+const triedOf = new Map<string, number>()
 
 await main()
 
@@ -141,6 +145,15 @@ async function sweep(processes: readonly SweepProcess[], compared: Check): Promi
       value: tally.writeAndSyncCases,
       of: cases.filter(isWriteOrSync).length,
     },
+    {
+      label: 'cases that were tried by a fault that lasts and met no later call: the same run',
+      value: tally.twins,
+    },
+    ...SCENARIOS.map(({ name }) => ({
+      label: `cases of the scenario '${name}'`,
+      value: triedOf.get(name) ?? 0,
+      of: cases.filter(({ swept }) => swept.scenario.name === name).length,
+    })),
     { label: 'configurations (sync method and staging slots)', value: configurations.length },
     { label: 'recoveries by another process', value: tally.recoveries },
     { label: 'records acknowledged', value: tally.acknowledged },
@@ -164,6 +177,11 @@ async function work(process: SweepProcess, queue: { one: SweepCase; retries: num
     const mostSeconds = swept.isCovered ? seconds : seconds * PATIENCE
     if (performance.now() - startedMs > mostSeconds * 1000) return
     if (swept.isGone) continue
+    if (wasTriedAsTwin(next.one)) {
+      countCase(next.one)
+      tally.twins++
+      continue
+    }
     const result = await process.run(swept.scenario, swept.configuration, {
       rule: fault.rule(swept.call),
       isHarmless: fault.isHarmless,
@@ -175,8 +193,8 @@ async function work(process: SweepProcess, queue: { one: SweepCase; retries: num
     if (result.wrong.length > 0) fail(`${nameOf(next.one)}\n${result.wrong.join('\n')}`)
     if (result.fired > 0) {
       swept.isCovered = true
-      tally.cases++
-      if (isWriteOrSync(next.one)) tally.writeAndSyncCases++
+      swept.fired.set(fault.name, result.fired)
+      countCase(next.one)
     } else if (next.retries < MOST_RETRIES) {
       queue.unshift({ one: next.one, retries: next.retries + 1 })
     } else if (!swept.isCovered) {
@@ -184,6 +202,13 @@ async function work(process: SweepProcess, queue: { one: SweepCase; retries: num
       console.log(`no such call in ${MOST_RETRIES + 1} runs: ${nameOf(next.one)}`)
     }
   }
+}
+
+function countCase(one: SweepCase): void {
+  tally.cases++
+  if (isWriteOrSync(one)) tally.writeAndSyncCases++
+  const { name } = one.swept.scenario
+  triedOf.set(name, (triedOf.get(name) ?? 0) + 1)
 }
 
 function isWriteOrSync({ swept }: SweepCase): boolean {

@@ -10,6 +10,8 @@ export interface SweptCall {
   call: Call
   /** Some fault has happened to it. */
   isCovered: boolean
+  /** By the name of a fault that has happened to it: to how many calls, with those that came later. */
+  fired: Map<string, number>
   /** It did not come in many runs that were to meet it: the machine was slow when the calls were counted. */
   isGone: boolean
 }
@@ -50,7 +52,14 @@ export async function findCalls(
     // The idle scenario opens its log as all others do.
     if (scenario.name === 'idle' && call.phase === phaseNumber(scenario, 'open')) continue
     for (let nth = 1; nth <= usual; nth++) {
-      calls.push({ scenario, configuration, call: { ...call, nth }, isCovered: false, isGone: false })
+      calls.push({
+        scenario,
+        configuration,
+        call: { ...call, nth },
+        isCovered: false,
+        fired: new Map(),
+        isGone: false,
+      })
     }
   }
   return { calls, wrong: runs.flatMap(({ wrong }) => wrong) }
@@ -71,22 +80,34 @@ export async function findAllCalls(
   return all
 }
 
+/** A fault that lasts has met as many calls as this one meets: the run was the same to the last byte of its rule. */
+export function wasTriedAsTwin({ swept, fault: { twin } }: SweepCase): boolean {
+  return twin !== undefined && swept.fired.get(twin.name) === twin.calls
+}
+
 /**
  * All there is to try, the most telling first: every call with one fault, another one for each and for each seed; then
- * writes and syncs with all faults; then the rest.
+ * writes and syncs with all faults; then the rest. Of these, faults that last come before those that do not: where one
+ * met no later call, both are tried (see `wasTriedAsTwin`).
  */
 export function orderCases(calls: readonly SweptCall[], seed: number): SweepCase[] {
   const first: SweepCase[] = []
   const second: SweepCase[] = []
   const third: SweepCase[] = []
+  const fourth: SweepCase[] = []
+  const fifth: SweepCase[] = []
   for (const [index, swept] of calls.entries()) {
     const faults = faultsFor(swept.call.op)
     const chosen = (index + seed) % faults.length
-    const rest = WRITES_AND_SYNCS.includes(swept.call.op) ? second : third
-    for (const [at, fault] of faults.entries()) (at === chosen ? first : rest).push({ swept, fault })
+    const isTelling = WRITES_AND_SYNCS.includes(swept.call.op)
+    for (const [at, fault] of faults.entries()) {
+      const [lasting, single] = isTelling ? [second, third] : [fourth, fifth]
+      const rest = fault.twin === undefined ? lasting : single
+      ;(at === chosen ? first : rest).push({ swept, fault })
+    }
   }
   // Neighbours make the same mistakes: what does not fit into the time is spread over all.
-  return [...first, ...spread(second, seed), ...spread(third, seed)]
+  return [first, ...[second, third, fourth, fifth].map((cases) => spread(cases, seed))].flat()
 }
 
 /** In steps that share no factor with the length: everything comes once. */

@@ -23,6 +23,11 @@ export interface Fault {
   ops: readonly Op[]
   /** Nobody may notice. */
   isHarmless: boolean
+  /**
+   * The fault that does the same, but to later calls: where it met no later call, this one was tried with it. `calls`:
+   * so many it meets then.
+   */
+  twin?: { name: string; calls: number }
   /** Deterministic in `nth`, so that a case can be repeated. */
   rule(call: Call): Rule
 }
@@ -55,6 +60,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'short, then ENOSPC once',
     ops: ['write'],
     isHarmless: false,
+    twin: { name: 'short, then ENOSPC for ever', calls: 2 },
     rule: (call) => ({ call, action: shortened(call), next: { ops: ['write'], action: FULL, calls: 1 } }),
   },
   {
@@ -108,7 +114,13 @@ function onceAndForEver(
   isHarmless = false,
 ): Fault[] {
   return [
-    { name: `${name}, once`, ops, isHarmless, rule: (call) => ({ call, action: action(call) }) },
+    {
+      name: `${name}, once`,
+      ops,
+      isHarmless,
+      twin: { name: `${name}, for ever`, calls: 1 },
+      rule: (call) => ({ call, action: action(call) }),
+    },
     {
       name: `${name}, for ever`,
       ops,
