@@ -15,7 +15,7 @@ import { Poison } from './poison.ts'
 export class FrameWriter {
   private readonly context: CommitContext
   readonly poison: Poison
-  /** Frames that this thread published and whose followers it has not woken yet: from here, up to the next number. */
+  /** Frames that this client published, or was about to, and whose followers it has not woken yet: from the one, before the other. */
   private unwokenFrom: number
   private unwokenTo: number
 
@@ -112,8 +112,7 @@ export class FrameWriter {
    */
   private publishSynced(): boolean {
     const { control, slots } = this.context
-    const first = control.publishedCount()
-    let end = first
+    let hasPublished = false
     for (;;) {
       const frame = control.publishedCount()
       const stateWord = slots.stateWord(frame)
@@ -124,14 +123,14 @@ export class FrameWriter {
       // Read before the slot could serve another frame: only then are the fields those of this one.
       if (control.publishedCount() !== frame) continue
       if (endLsn > firstLsn) control.raiseDurableLsn(endLsn - 1)
+      // Before it is published: a call that is cut off behind that owes the wake-up, and its producer's next one pays.
+      if (this.unwokenFrom === this.unwokenTo) this.unwokenFrom = frame
+      this.unwokenTo = (frame + 1) | 0
       if (!control.advancePublished(frame)) continue
-      end = (frame + 1) | 0
+      hasPublished = true
       this.countPublished(recordCount)
     }
-    if (end === first) return false
-    if (this.unwokenFrom === this.unwokenTo) this.unwokenFrom = first
-    this.unwokenTo = end
-    return true
+    return hasPublished
   }
 
   /** The next leader first: its wake-up takes as long as everybody else's, and the disk is idle until then. */
@@ -147,8 +146,9 @@ export class FrameWriter {
     const to = this.unwokenTo
     if (this.unwokenFrom === to) return
     for (let frame = this.unwokenFrom; frame !== to; frame = (frame + 1) | 0) control.wakeFollowers(frame)
-    this.unwokenFrom = to
     clients.wakeArmed(control.durableLsn())
+    // Last, so that a call cut off before pays once more.
+    this.unwokenFrom = to
   }
 
   private countPublished(recordCount: number): void {

@@ -47,7 +47,9 @@ export class Watch {
     // What a thread owns itself counts as left behind (see gone.ts): the committer would find itself gone.
     if (committer === 0 || committer === client) return
     if (ring.isEmpty() || control.lockOwner() !== 0 || !control.isDrained()) return
-    if (isClientGone(this.context, committer)) control.dropCommitter(committer)
+    if (!isClientGone(this.context, committer)) return
+    control.dropCommitter(committer)
+    this.leader.frames.handOver()
   }
 
   private takeOverLock(): boolean {

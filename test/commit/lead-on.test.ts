@@ -88,19 +88,47 @@ test('the committer does not take itself for one who is gone', () => {
   assert.is(control.committerClient(), client)
 })
 
-test('followers whose leader was cut off before it woke them are woken when its thread calls again', () => {
+test('who drops a committer that is gone has one of those who wait lead', () => {
   const { server, writer, other } = start()
-  const { control } = server.context
-  const marker = new Error('cut off')
-  beforeNext(writer.leader.frames, 'wakePublished', () => {
-    throw marker
-  })
+  const { control } = other.context
+  server.die()
+  commitWhile(writer, other, COMMITTER_RECORDS)
+  const heirs: number[] = []
+  control.wakeHeir = (frame) => heirs.push(frame)
+  other.watch.lookForDead()
+  assert.equal(heirs, [control.stagedCount()])
+})
+
+for (const cutAt of ['countPublished', 'wakePublished'] as const) {
+  test(`followers whose leader was cut off in ${cutAt} are woken when its thread calls again`, () =>
+    paysLater((writer) => beforeNext(writer.leader.frames as never, cutAt, cutOff)))
+}
+
+test('clients with promises are woken later, too, when the call that was to wake them was cut off', () => {
+  const { writer } = start()
+  const { clients } = writer.context
+  beforeNext(clients, 'wakeArmed', cutOff)
+  assert.throws(() => writer.commit('published'), 'cut off')
+  let paid = 0
+  clients.wakeArmed = () => paid++
+  writer.watch.healOwn()
+  assert.is(paid, 1)
+})
+
+function cutOff(): never {
+  throw new Error('cut off')
+}
+
+function paysLater(arrange: (writer: SimulatedThread) => void): void {
+  const { writer } = start()
+  const { control } = writer.context
+  arrange(writer)
   assert.throws(() => writer.commit('published'), 'cut off')
   const frame = control.publishedCount() - 1
   const value = control.wakeValue(frame)
   writer.commit('again')
   assert.is(control.wakeValue(frame), value + 1)
-  assert.is(other.context.control.durableLsn(), 3)
-})
+  assert.is(control.durableLsn(), 3)
+}
 
 test.run()

@@ -213,8 +213,8 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
       },
       {
         file: FRAME_WRITER,
-        find: 'if (this.unwokenFrom === this.unwokenTo) this.unwokenFrom = first',
-        replace: 'this.unwokenFrom = first',
+        find: 'if (this.unwokenFrom === this.unwokenTo) this.unwokenFrom = frame',
+        replace: 'this.unwokenFrom = frame',
       },
     ],
     killedBy: { exploration: 'a committer that leads on, D=1' },
@@ -240,7 +240,7 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: WATCH,
-        find: '    if (isClientGone(this.context, committer)) control.dropCommitter(committer)\n',
+        find: '    control.dropCommitter(committer)\n',
         replace: '',
       },
     ],
