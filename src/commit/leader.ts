@@ -75,11 +75,11 @@ export class Leader {
   leadOn(): boolean {
     let frame = this.tryStage()
     if (frame === STAGED_NOTHING) return false
-    while (frame !== STAGED_NOTHING) {
+    do {
       this.lead(frame)
       frame = this.tryStage()
       this.frames.wakePublished()
-    }
+    } while (frame !== STAGED_NOTHING)
     return true
   }
 
