@@ -1,6 +1,7 @@
 // The tests that stand on this disk are worth as much as it is.
 
 import { constants } from 'node:fs'
+import { crc32 } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createRandom } from './random.ts'
@@ -165,6 +166,20 @@ test('the hash of a disk is that of its names and contents', () => {
   disk.rename('/a', '/b')
   assert.not(disk.contentHash() === before)
   assert.not(disk.contentHash() === disk.powerCut(keepAll).contentHash())
+})
+
+test('the hash of a disk tells headers apart that carry a checksum of their own', () => {
+  // With a CRC in the place of the hash both would be the same.
+  const [one, other] = [1, 2].map((value) => {
+    const { disk, fd } = diskWithFile()
+    const header = bytesOf(512, value)
+    new DataView(header.buffer).setUint32(508, crc32(header.subarray(0, 508)), true)
+    write(disk, fd, header, 0)
+    const unsynced = disk.contentHash()
+    disk.dataSync(fd)
+    return [unsynced, disk.contentHash(), disk.cachedHash(() => true)]
+  })
+  for (const [index, hash] of one!.entries()) assert.not(hash === other![index])
 })
 
 test('of a file whose sync or write fails each unsynced sector may be on the disk, for ever', () => {

@@ -5,6 +5,9 @@ import {
   cachedHashOf,
   clipPage,
   hashOf,
+  highOf,
+  joinHash,
+  lowOf,
   merge,
   mix,
   newPage,
@@ -182,10 +185,10 @@ export class SimulatedFile {
     for (const [index, page] of this.#pages) {
       if (page.cached === ZERO_PAGE && page.durable === ZERO_PAGE) continue
       const hash = hashOf(page)
-      low = (low + mix(hash, index + 1)) | 0
-      high = (high + mix(hash, ~index)) | 0
+      low = (low + mix(lowOf(hash), index + 1)) | 0
+      high = (high + mix(highOf(hash), ~index)) | 0
     }
-    return (low >>> 0) + (high >>> 11) * 2 ** 32
+    return joinHash(low, high)
   }
 
   /** The same of what a process sees: size and content in the page cache. */
@@ -195,10 +198,10 @@ export class SimulatedFile {
     for (const [index, page] of this.#pages) {
       if (page.cached === ZERO_PAGE) continue
       const hash = cachedHashOf(page)
-      low = (low + mix(hash, index + 1)) | 0
-      high = (high + mix(hash, ~index)) | 0
+      low = (low + mix(lowOf(hash), index + 1)) | 0
+      high = (high + mix(highOf(hash), ~index)) | 0
     }
-    return (low >>> 0) + (high >>> 11) * 2 ** 32
+    return joinHash(low, high)
   }
 
   #writePage(index: number, from: number, bytes: Uint8Array): void {

@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib'
 import { type CrashChoice, keepAll, type SectorFate } from './crash-choice.ts'
 
 export const SECTOR_BYTES = 512
@@ -138,18 +137,53 @@ export function clipPage(page: Page, length: number): Page {
   return newPage(bytes, bytes, 0, 0)
 }
 
-/** Of what is cached and what is durable. */
+/** Of what is cached and what is durable, 53 bits. */
 export function hashOf(page: Page): number {
   const hash = cachedHashOf(page)
   if (page.cached === page.durable) return hash
-  if (page.durableHash === -1) page.durableHash = crc32(page.durable)
-  return (hash ^ mix(page.durableHash, 0x9e3779b1)) >>> 0
+  if (page.durableHash === -1) page.durableHash = hashBytes(page.durable)
+  const { durableHash } = page
+  return joinHash(
+    mix(lowOf(hash), lowOf(durableHash)),
+    mix(highOf(hash), mix(highOf(durableHash), 0x9e3779b1)),
+  )
 }
 
-/** Of what is cached. */
+/** Of what is cached, 53 bits. */
 export function cachedHashOf(page: Page): number {
-  if (page.cachedHash === -1) page.cachedHash = crc32(page.cached)
+  if (page.cachedHash === -1) page.cachedHash = hashBytes(page.cached)
   return page.cachedHash
+}
+
+/**
+ * No CRC, which would be faster: headers carry one of their own, and behind that the checksum is the same whatever
+ * they say.
+ */
+function hashBytes(bytes: Uint8Array): number {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+  let low = 0x2545f491
+  let high = 0x7f4a7c15
+  for (const word of words) {
+    low = Math.imul(low ^ word, 0x9e3779b1)
+    low ^= low >>> 15
+    high = Math.imul((high << 13) | (high >>> 19), 0x85ebca6b) + Math.imul(word, 0xc2b2ae35)
+  }
+  return joinHash(mix(low, high), mix(high, low))
+}
+
+/** 53 bits of 64. */
+export function joinHash(low: number, high: number): number {
+  return (low >>> 0) + (high >>> 11) * 2 ** 32
+}
+
+/** The lower 32 bits of a hash. */
+export function lowOf(hash: number): number {
+  return hash | 0
+}
+
+/** The upper 32 bits of a hash. */
+export function highOf(hash: number): number {
+  return Math.floor(hash / 2 ** 21) | 0
 }
 
 /** A number that depends on both, every bit on all bits. */
