@@ -1,9 +1,8 @@
-import { spawnSync } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { FileSystemModule } from '../../src/storage/file-system.ts'
 import { eventually } from './eventually.ts'
+import { Pipe } from './pipe.ts'
 import type { StepTraps } from './step-traps.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 
@@ -40,7 +39,7 @@ export interface FaultTiming {
 // Words of an operation: CALLS, then its rules.
 const RULE_COUNT = 4
 const FIRST_RULE = 1
-const FIELDS = { first: 0, last: 1, hold: 2, result: 3, value: 4, held: 5, gate: 6 }
+const FIELDS = { first: 0, last: 1, hold: 2, result: 3, value: 4, held: 5, gate: 6, pipe: 7 }
 const RULE_WORDS = Object.keys(FIELDS).length
 const OPERATION_WORDS = FIRST_RULE + RULE_COUNT * RULE_WORDS
 
@@ -55,13 +54,11 @@ export class Faults {
   /** For `openLog`'s option of that name. */
   readonly fileSystem: FileSystemModule
   readonly #words: Int32Array
-  readonly #fifo: string
 
   /** With traps upon the steps of one internal worker, if wanted (but not on its 64-bit operations). */
   constructor(trapped?: { worker: 'committer' | 'segment-keeper'; traps: StepTraps }) {
     const control = new SharedArrayBuffer(OPERATIONS.length * OPERATION_WORDS * 4)
     this.#words = new Int32Array(control)
-    this.#fifo = join(temporaryDirectory(), 'fifo')
     this.fileSystem = {
       // Not part of any bundle: threads load it from the source tree.
       module: join(process.cwd(), 'test', 'support', 'faulty-file-system.cjs'),
@@ -73,7 +70,6 @@ export class Faults {
         firstRule: FIRST_RULE,
         ruleWords: RULE_WORDS,
         fields: FIELDS,
-        fifo: this.#fifo,
         traps: trapped?.traps.data,
         trapped: `groupwal-${trapped?.worker}.cjs`,
       },
@@ -92,18 +88,14 @@ export class Faults {
 
   /**
    * Makes calls wait, by default the next one only, until they are released. `before` and `after` the call itself a
-   * thread waits on a word, which terminate() cuts short; `in-call` it waits before it in a system call, which
-   * terminate() does not.
+   * thread waits on a word, which terminate() cuts short; `in-call` one thread waits before it in a system call,
+   * which terminate() does not.
    */
   hold(
     operation: FaultyOperation,
     where: keyof typeof HOLDS = 'before',
     timing: FaultTiming = {},
   ): FaultRule {
-    if (where === 'in-call') {
-      const made = spawnSync('mkfifo', [this.#fifo])
-      if (made.error) throw made.error
-    }
     return this.#addRule(operation, HOLDS[where], undefined, timing)
   }
 
@@ -127,7 +119,9 @@ export class Faults {
     Atomics.store(this.#words, at + FIELDS.first, calls + nth)
     Atomics.store(this.#words, at + FIELDS.hold, hold)
     Atomics.store(this.#words, at + FIELDS.held, 0)
-    const rule = new FaultRule(this.#words, at, hold === HOLDS['in-call'] ? this.#fifo : undefined)
+    const pipe = hold === HOLDS['in-call'] ? new Pipe(temporaryDirectory()) : undefined
+    Atomics.store(this.#words, at + FIELDS.pipe, pipe?.fd ?? -1)
+    const rule = new FaultRule(this.#words, at, pipe)
     rule.decide(result)
     Atomics.store(this.#words, at + FIELDS.last, Math.min(calls + nth + times - 1, 2 ** 31 - 1))
     return rule
@@ -138,12 +132,12 @@ export class Faults {
 export class FaultRule {
   readonly #words: Int32Array
   readonly #at: number
-  readonly #fifo: string | undefined
+  readonly #pipe: Pipe | undefined
 
-  constructor(words: Int32Array, at: number, fifo: string | undefined) {
+  constructor(words: Int32Array, at: number, pipe: Pipe | undefined) {
     this.#words = words
     this.#at = at
-    this.#fifo = fifo
+    this.#pipe = pipe
   }
 
   /** How many threads were held so far. */
@@ -154,6 +148,9 @@ export class FaultRule {
   /** Resolves when a thread is held. */
   async reached(count = 1): Promise<void> {
     await eventually(`${count} held`, () => this.heldCount >= count)
+    // It is counted before its system call begins: if it was terminated in between, it would not begin any more.
+    const pipe = this.#pipe
+    if (pipe !== undefined) await eventually('it is in its system call', () => pipe.hasReader)
   }
 
   /** Lets the held threads go on; the call then ends as told here. */
@@ -161,7 +158,7 @@ export class FaultRule {
     this.decide(result)
     Atomics.add(this.#words, this.#at + FIELDS.gate, 1)
     Atomics.notify(this.#words, this.#at + FIELDS.gate)
-    if (this.#fifo !== undefined) closeSync(openSync(this.#fifo, 'w'))
+    this.#pipe?.release()
   }
 
   decide(result: FaultResult): void {

@@ -2,7 +2,7 @@
 // fail, fall short or wait, in whatever thread they happen. Steered by test/support/faults.ts through shared memory;
 // `data` says where its words are, so that only that file knows the layout.
 
-const { readSync, openSync, closeSync, constants: open } = require('node:fs')
+const { readSync } = require('node:fs')
 const { constants } = require('node:os')
 
 // Taken before a test can put traps upon Atomics: waiting here is no step of the protocol.
@@ -113,7 +113,7 @@ class FaultyFileSystem {
     const gate = load(words, rule + data.fields.gate)
     add(words, rule + data.fields.held, 1)
     notify(words, rule + data.fields.held, Number.POSITIVE_INFINITY)
-    if (hold === HOLD_IN_CALL) waitInCall(data.fifo)
+    if (hold === HOLD_IN_CALL) readSync(load(words, rule + data.fields.pipe), new Uint8Array(1))
     else while (load(words, rule + data.fields.gate) === gate) wait(words, rule + data.fields.gate, gate)
   }
 }
@@ -122,13 +122,6 @@ function kindOf(bytes, offset) {
   const starts = (magic) => magic.every((byte, index) => bytes[offset + index] === byte)
   if (starts(FRAME_MAGIC)) return 'frame'
   return starts(HEADER_MAGIC) ? 'header' : 'other'
-}
-
-/** Opening a named pipe, or reading it, returns when the other side has been opened, or closed again. */
-function waitInCall(fifo) {
-  const fd = openSync(fifo, open.O_RDONLY)
-  readSync(fd, new Uint8Array(1))
-  closeSync(fd)
 }
 
 function systemError(errno, operation) {

@@ -1,7 +1,7 @@
 // A process in which threads die: does jobs of its parent's. After a failure it is of no use any more.
 
+import { Pipe } from '../../support/pipe.ts'
 import { type DeathNote, type Rehearsal, rehearse, runSeries, type SeriesEnd } from './lane.ts'
-import { Pipe } from './pipe.ts'
 import type { Series } from './plan.ts'
 
 export interface Job {

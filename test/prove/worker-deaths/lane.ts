@@ -1,6 +1,6 @@
+import type { Pipe } from '../../support/pipe.ts'
 import type { DeathResult } from './death.ts'
 import { InternalDeaths } from './internal-deaths.ts'
-import type { Pipe } from './pipe.ts'
 import { KINDS, type Series, WORKS } from './plan.ts'
 import { ProducerDeaths } from './producer-deaths.ts'
 import { Stage } from './stage.ts'
