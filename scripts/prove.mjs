@@ -32,8 +32,8 @@ const PARTS = [
   { name: 'fault-sweep', ci: 110, full: 900 },
   { name: 'power-cuts', ci: 150, full: 600 },
   { name: 'damaged-logs', ci: 140, full: 600 },
-  { name: 'crash-states', ci: 195, full: 1300 },
-  { name: 'schedules', ci: 190, full: 1000 },
+  { name: 'crash-states', ci: 195, full: 1600 },
+  { name: 'schedules', ci: 190, full: 900 },
   { name: 'mutants', full: 500 },
 ]
 
