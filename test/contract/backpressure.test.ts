@@ -3,11 +3,11 @@ import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Log } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
 import { chooseSeed } from '../support/random.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
-import { until } from '../support/until.ts'
 import mixedCallsUrl from './mixed-calls.worker.ts?url'
 
 /** 128 places for the smallest records. */
@@ -20,7 +20,7 @@ test('append waits while the ring is full, and returns when a sync has made room
       isBack = true
       return lsn
     })
-    await until('append finds the ring full', () => log.stats().fullRings === 1)
+    await eventually('append finds the ring full', () => log.stats().fullRings === 1)
     assert.not(isBack)
     gate.open()
     assert.is(await appended, filled + 1)
@@ -72,7 +72,7 @@ for (const method of ['commitSync', 'append', 'commitBatchSync'] as const) {
         method === 'commitBatchSync'
           ? remote.call(method, [{ payload: 'last' }])
           : remote.call(method, { payload: 'last' })
-      await until('the call finds the ring full', () => log.stats().fullRings === 1)
+      await eventually('the call finds the ring full', () => log.stats().fullRings === 1)
       gate.open()
       await last
       assert.equal(

@@ -3,13 +3,13 @@ import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect, GroupWalError, type Log, openLog } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
 import { causeCode, type Failure, failureOf, failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { skipNow } from '../support/skip.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { until } from '../support/until.ts'
 
 test('close() commits what was published, though nobody waits for it', async () => {
   const log = await openSmallLog()
@@ -30,7 +30,7 @@ test('close() stops intake at once, and settles what came before', async () => {
   producer.append({ payload: 'held' })
   await gate.untilHeld(1)
   const blocked = remote.call('commitSync', { payload: 'blocked' })
-  await until('both are published', () => log.stats().pendingRecords === 2)
+  await eventually('both are published', () => log.stats().pendingRecords === 2)
   const pending = producer.commit({ payload: 'pending' })
   let isClosed = false
   const closed = log.close().then(() => {
@@ -69,7 +69,7 @@ test('close({ timeoutMs }) gives up on a disk that does not answer, and wakes ev
     ['a promise of what is in flight', failed(producer.flush(lsn)), 'indeterminate'],
     ['a commit in the ring', failed(inRing.call('commitSync', { payload: 'in the ring' })), 'not-written'],
   ]
-  await until('it is in the ring', () => log.stats().pendingRecords === 2)
+  await eventually('it is in the ring', () => log.stats().pendingRecords === 2)
   waiters.push(['a promise in the ring', failed(producer.commit({ payload: 'too' })), 'not-written'])
   while (producer.tryAppend({ payload: 'filler' }) !== undefined);
   waiters.push(
@@ -80,7 +80,7 @@ test('close({ timeoutMs }) gives up on a disk that does not answer, and wakes ev
     ],
     ['a promise without a place', failed(producer.commit({ payload: 'no place' })), 'not-written'],
   )
-  await until('the append finds the ring full', () => log.stats().fullRings === 1)
+  await eventually('the append finds the ring full', () => log.stats().fullRings === 1)
   assert.is((await failureWith('GROUPWAL_TIMEOUT', log.close({ timeoutMs: 20 }))).outcome, 'indeterminate')
   for (const [who, waiting, outcome] of waiters) {
     const failure = await waiting
@@ -176,7 +176,7 @@ test('closing ends the internal workers, and tells of no death', async () => {
     await log.close()
   }
   assert.equal(deaths, [])
-  await until('their threads are gone', () => countThreads()! <= before)
+  await eventually('their threads are gone', () => countThreads()! <= before)
 })
 
 test('a thread whose log was closed ends by itself', async () => {

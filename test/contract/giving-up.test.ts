@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, type Producer, WaitGivenUpError } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
 import { failureOf, failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
-import { until } from '../support/until.ts'
 
 /** Long enough for the call to come that far, short enough not to be waited for. */
 const SOON = { timeoutMs: 5 }
@@ -223,7 +223,7 @@ test('a settled commit leaves no timer and no listener behind', async () => {
     producer.commitBatch([{ payload: 'x' }], { timeoutMs: 600_000, signal }),
     producer.flush(undefined, { timeoutMs: 600_000, signal }),
   ])
-  await until('the guard of pending promises is gone', () => countTimers() <= timersBefore)
+  await eventually('the guard of pending promises is gone', () => countTimers() <= timersBefore)
   assert.is(listeners.count, 0)
   await log.close()
 })

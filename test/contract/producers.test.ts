@@ -6,11 +6,11 @@ import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_thread
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect, type LogHandle } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { skipNow } from '../support/skip.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
-import { until } from '../support/until.ts'
 import oneCommitUrl from './one-commit.worker.ts?url'
 
 test('the handle is all that a thread needs: by workerData, by message, through several threads', async () => {
@@ -65,7 +65,7 @@ test('producers that connect before the internal workers have started take none 
   }
   // Only the committer seals, so it has found its place then.
   producers[0].commitSync({ payload: 'x' })
-  await until('the committer seals', () => log.stats().seals > 0)
+  await eventually('the committer seals', () => log.stats().seals > 0)
   assert.equal(deaths, [])
   await log.close()
 })
@@ -115,7 +115,7 @@ test('the end of a block disposes of a producer, and settles what it has pending
     pending = producer.commit({ payload: 'pending' })
   }
   assert.equal(await pending, { lsn: 1, durable: true })
-  await until('its place is free', () => log.stats().producers === 0)
+  await eventually('its place is free', () => log.stats().producers === 0)
   await log.close()
 })
 

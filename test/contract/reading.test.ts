@@ -5,11 +5,11 @@ import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, openLog, ReadTruncatedError } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
 import { failureOf, failureWith } from '../support/rejection.ts'
 import { skipNow } from '../support/skip.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
-import { until } from '../support/until.ts'
 import sequenceUrl from './sequence.worker.ts?url'
 
 test('read returns what is durable when it is called: nothing that is only published, nothing that comes later', async () => {
@@ -77,7 +77,9 @@ test('a reading that is broken off leaves no file open', async () => {
   const producer = log.connect()
   for (let index = 1; index <= 10; index++) producer.append({ payload: `${index}` })
   await producer.flush()
-  await until('the keeper rests', () => readdirSync(log.directory).every((name) => !name.includes('tmp')))
+  await eventually('the keeper rests', () =>
+    readdirSync(log.directory).every((name) => !name.includes('tmp')),
+  )
   const before = openFiles()!
   for (let round = 0; round < 50; round++) {
     for (const { lsn } of log.read()) if (lsn === 3) break

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, openLog, type Producer, type SyncMethod } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { LogChild } from '../support/log-child.ts'
 import { causeCode, type Failure, failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { skipUnless } from '../support/skip.ts'
 import { type DiskSpec, SmallDisk, whyNoMounts } from '../support/small-disk.ts'
 import { textsOf } from '../support/small-log.ts'
-import { until } from '../support/until.ts'
 import openAndWaitUrl from './open-and-wait.child.ts?url'
 
 const KIB = 1024
@@ -84,7 +84,7 @@ for (const type of ['ext4', 'tmpfs'] as const) {
       const directory = join(disk.path, 'log')
       const child = new LogChild(fileURLToPath(openAndWaitUrl), [directory, `${BEFORE.length}`])
       await child.next()
-      await until(
+      await eventually(
         'the next segment is made',
         () => segmentSizes(directory).filter((size) => size === MIB).length === 2,
       )
@@ -239,7 +239,7 @@ async function commitUntilFailure(
 
 /** The keeper has filled this segment and the next, so it writes no more. */
 function untilPrepared(log: Log): Promise<void> {
-  return until('the keeper rests', () => {
+  return eventually('the keeper rests', () => {
     const sizes = segmentSizes(log.directory)
     return sizes.length >= 2 && sizes.every((size) => size === MIB)
   })

@@ -7,7 +7,6 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { createRandom } from '../support/random.ts'
 import { type CrashFailure, Explorer, emptyTally, type Tally } from './crash-states/explore.ts'
@@ -17,20 +16,9 @@ import type { RecordedRun } from './crash-states/recorded-run.ts'
 import type { LeftOut } from './crash-states/replay.ts'
 import { recordRound, runsOfRound } from './crash-states/runs.ts'
 import { Crew } from './support/crew.ts'
+import { numberOf, readOptions } from './support/options.ts'
 import { type Check, finish } from './support/report.ts'
 import { makeThreadCheap } from './support/shared-buffers.ts'
-
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-    states: { type: 'string' },
-    /** Only runs whose name contains this. */
-    runs: { type: 'string' },
-    replay: { type: 'string' },
-  },
-})
 
 const THREADS = 2
 const STATES_PER_RUN = 40_000
@@ -42,13 +30,14 @@ const CAUTIOUS_PER_MS = 1
 const SELF_TEST_STATES = 4000
 const PROGRESS_MS = 10_000
 
-const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 31))
-const target = Number(values.states ?? (values.full ? 10_000_000 : 1_000_000))
-const seconds = Number(values.seconds ?? (values.full ? 1700 : 170))
+/** `--runs`: only runs whose name contains this. */
+const { full, seconds, seed, own } = readOptions({ ci: 170, full: 1700 }, ['states', 'runs', 'replay'])
+const target = numberOf('states', own.states) ?? (full ? 10_000_000 : 1_000_000)
 
 interface Found {
   failure: CrashFailure
   run: RecordedRun
+  runSeed: number
   file: string
 }
 
@@ -61,7 +50,7 @@ const PROMISES: Record<string, string> = {
   P12: 'nothing that a crash leaves is taken for damage',
 }
 
-if (values.replay !== undefined) replay(values.replay)
+if (own.replay !== undefined) replay(own.replay)
 else await explore()
 
 async function explore(): Promise<void> {
@@ -75,7 +64,7 @@ async function explore(): Promise<void> {
   let exploredCount = 0
   let busyMs = 0
   const crew = new Crew<ExploreTask, ExploreAnswer>(THREADS, () => new Worker(exploreUrl))
-  const roundRuns = runsOfRound(values.runs)
+  const roundRuns = runsOfRound(own.runs)
   /** On a slow machine each run gets less, so that no round ends before its last. */
   const budgetOf = (number: number): number => {
     // What is being explored takes of the time that is left, too.
@@ -96,7 +85,7 @@ async function explore(): Promise<void> {
   try {
     // The first round is gone through in any case: it has every method, script and number of slots.
     for (let round = 0; round === 0 || !isOver(round); round++) {
-      for await (const { run, failure } of recordRound(random, values.runs)) {
+      for await (const { run, failure } of recordRound(random, own.runs)) {
         const number = runCount++
         if (failure !== undefined) found.push(keep(run, failure, seed + number))
         if (isOver(round)) break
@@ -117,8 +106,11 @@ async function explore(): Promise<void> {
     clearInterval(progress)
     await crew.end()
   }
-  for (const { failure, run, file } of found) {
+  for (const { failure, run, runSeed, file } of found) {
     console.log(`${run.name}: ${failure.message}\n  ${describe(failure)}`)
+    if (failure.steps.length > 0) {
+      console.log(`  gone through alone: ${goThroughAgain(run, failure, runSeed) ?? 'nothing is wrong'}`)
+    }
     console.log(`  again: node scripts/run.mjs test/prove/crash-states.ts --replay ${file}`)
   }
   for (const name of missed) console.log(`not noticed: ${name}`)
@@ -236,17 +228,23 @@ function keep(run: RecordedRun, failure: CrashFailure, runSeed: number): Found {
     'base64',
   )
   writeFileSync(file, JSON.stringify({ run: { ...run, numbers }, failure, seed: runSeed }))
-  return { run, failure, file }
+  return { run, failure, runSeed, file }
 }
 
 function replay(file: string): void {
-  makeThreadCheap()
   const kept = JSON.parse(readFileSync(file, 'utf8'))
   const bytes = Uint8Array.from(Buffer.from(kept.run.numbers, 'base64'))
   const run: RecordedRun = { ...kept.run, numbers: new Float64Array(bytes.buffer) }
-  const explorer = new Explorer(run, { seed: kept.seed, budget: 0, deadlineMs: Number.POSITIVE_INFINITY })
   console.log(`${run.name}: ${describe(kept.failure)}`)
-  explorer.replay(kept.failure.steps)
-  console.log(explorer.failure?.message ?? 'nothing is wrong any more')
-  if (explorer.failure !== undefined) process.exitCode = 1
+  const message = goThroughAgain(run, kept.failure, kept.seed)
+  console.log(message ?? 'nothing is wrong any more')
+  if (message !== undefined) process.exitCode = 1
+}
+
+/** One history by itself, upon nothing that others have left. What it breaks; undefined if nothing. */
+function goThroughAgain(run: RecordedRun, { steps }: CrashFailure, runSeed: number): string | undefined {
+  makeThreadCheap()
+  const explorer = new Explorer(run, { seed: runSeed, budget: 0, deadlineMs: Number.POSITIVE_INFINITY })
+  explorer.replay(steps)
+  return explorer.failure?.message
 }

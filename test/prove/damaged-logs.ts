@@ -4,7 +4,6 @@
  *
  *   node scripts/run.mjs test/prove/damaged-logs.ts [--full] [--seed N [--path P]] [--seconds N] [--images N]
  */
-import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { type BaseLog, baseLogs } from './damaged-logs/base-logs.ts'
@@ -15,17 +14,8 @@ import { type Job, randomJob, SWEEP_TITLES, type Sweep, sweepJobs } from './dama
 import { Judge } from './damaged-logs/judge.ts'
 import { randomDamage, strike } from './damaged-logs/random-damage.ts'
 import { Crew } from './support/crew.ts'
+import { numberOf, readOptions } from './support/options.ts'
 import { type Count, finish } from './support/report.ts'
-
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    path: { type: 'string' },
-    seconds: { type: 'string' },
-    images: { type: 'string' },
-  },
-})
 
 const THREADS = 2
 const PROGRESS_MS = 10_000
@@ -36,11 +26,10 @@ const RANDOM_TURN = 6
 /** The logs are the same for all seeds. */
 const LOG_SEED = 1
 
-const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 31))
-const target = Number(values.images ?? (values.full ? 4_000_000 : 1_000_000))
-const seconds = Number(values.seconds ?? (values.full ? 1000 : 120))
+const { full, seconds, seed, own } = readOptions({ ci: 120, full: 1000 }, ['path', 'images'])
+const target = numberOf('images', own.images) ?? (full ? 4_000_000 : 1_000_000)
 
-if (values.path !== undefined) replay(values.path)
+if (own.path !== undefined) replay(own.path)
 else await damageAll([...baseLogs(), ...(await engineLogs(LOG_SEED))])
 
 async function damageAll(logs: BaseLog[]): Promise<void> {
@@ -61,7 +50,7 @@ async function damageAll(logs: BaseLog[]): Promise<void> {
     const elapsed = (Date.now() - startedMs) / 1000
     console.log(`${Math.round(elapsed)} s: ${imageCount()} images, ${Math.round(imageCount() / elapsed)}/s`)
   }, PROGRESS_MS)
-  const sweeps = sweepJobs(logs, values.full)
+  const sweeps = sweepJobs(logs, full)
   try {
     for (let number = 0, swept = 0; failures.length === 0 && Date.now() < deadlineMs; number++) {
       const isSweep = swept < sweeps.length && number % RANDOM_TURN > 0

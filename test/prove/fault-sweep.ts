@@ -7,7 +7,6 @@
 // `--only` tries the cases whose name holds the text, as a failure prints it.
 
 import { rmSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
 import { findAllCalls, orderCases, type SweepCase, wasTriedAsTwin } from './fault-sweep/cases.ts'
 import { mustBeTold } from './fault-sweep/faults.ts'
@@ -15,6 +14,7 @@ import { type Configuration, describeCall, SweepProcess } from './fault-sweep/pr
 import { compareWithStrace, whyNoStrace } from './fault-sweep/strace.ts'
 import { phaseName, SCENARIOS } from './io-script/scenarios.ts'
 import { makeTemplates } from './io-script/templates.ts'
+import { readOptions } from './support/options.ts'
 import { type Check, type Count, finish, type PartReport } from './support/report.ts'
 
 const CI_CONFIGURATIONS: readonly Configuration[] = [
@@ -30,8 +30,6 @@ const ALL_CONFIGURATIONS: readonly Configuration[] = [
   { syncMethod: 'fsync', stagingSlots: 1 },
   { syncMethod: 'fsync', stagingSlots: 2 },
 ]
-const CI_SECONDS = 85
-const FULL_SECONDS = 1500
 const PROCESSES = 2
 /** A call that does not come in the run that is to meet it, since the threads were quicker or slower, is tried again. */
 const MOST_RETRIES = 5
@@ -43,16 +41,7 @@ const PROGRESS_MS = 10_000
 /** After so many failures the rest would say nothing new. */
 const MOST_FAILURES = 20
 
-const { values: options } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-    only: { type: 'string' },
-  },
-})
-const seed = Number(options.seed ?? Math.trunc(Math.random() * 1e6))
-const seconds = Number(options.seconds ?? (options.full ? FULL_SECONDS : CI_SECONDS))
+const { full, seconds, seed, own } = readOptions({ ci: 85, full: 1500 }, ['only'])
 const startedMs = performance.now()
 
 const TITLE =
@@ -114,7 +103,7 @@ function compare(base: string): Check {
 }
 
 async function sweep(processes: readonly SweepProcess[], compared: Check): Promise<void> {
-  const configurations = options.full ? ALL_CONFIGURATIONS : CI_CONFIGURATIONS
+  const configurations = full ? ALL_CONFIGURATIONS : CI_CONFIGURATIONS
   const shares = await Promise.all(
     processes.map((one, at) =>
       findAllCalls(
@@ -125,7 +114,7 @@ async function sweep(processes: readonly SweepProcess[], compared: Check): Promi
   )
   const calls = shares.flatMap((share) => share.calls)
   for (const text of shares.flatMap((share) => share.wrong)) fail(`without any fault: ${text}`)
-  const cases = orderCases(calls, seed).filter((one) => nameOf(one).includes(options.only ?? ''))
+  const cases = orderCases(calls, seed).filter((one) => nameOf(one).includes(own.only ?? ''))
   console.log(`${calls.length} calls, ${cases.length} cases, ${Math.round(performance.now() / 1000)} s`)
   const queue = cases.map((one) => ({ one, retries: 0 }))
   const timer = setInterval(() => {
@@ -162,7 +151,7 @@ async function sweep(processes: readonly SweepProcess[], compared: Check): Promi
   ]
   const isEvery = covered === calls.length - gone && gone <= calls.length * MOST_GONE
   report(counts, [
-    { name: EVERY, passed: isEvery || options.only !== undefined },
+    { name: EVERY, passed: isEvery || own.only !== undefined },
     { name: HOLDS, passed: tally.failures === 0 },
     compared,
   ])
@@ -223,7 +212,7 @@ function nameOf({ swept: { scenario, configuration, call }, fault }: SweepCase):
 function fail(text: string): void {
   tally.failures++
   console.log(
-    `\nFAILED ${text}\nreplay: --seed ${seed} --only 'NAME UP TO THE END OF ITS LINE'${options.full ? ' --full' : ''}\n`,
+    `\nFAILED ${text}\nreplay: --seed ${seed} --only 'NAME UP TO THE END OF ITS LINE'${full ? ' --full' : ''}\n`,
   )
 }
 

@@ -4,13 +4,13 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import type { SyncMethod } from '../../src/index.ts'
 import { createRandom } from '../support/random.ts'
 import { whyNoMounts } from '../support/small-disk.ts'
 import { CLAIMS, type Claim } from './fsyncgate/claims.ts'
 import { type Story, type StorySpec, tellStory } from './fsyncgate/story.ts'
 import { type DiskType, LEAST_IMAGE_BYTES } from './support/loop-mount.ts'
+import { numberOf, readOptions } from './support/options.ts'
 import { finish } from './support/report.ts'
 import { Scratch } from './support/scratch.ts'
 
@@ -20,17 +20,8 @@ const METHODS: SyncMethod[] = ['dsync', 'direct', 'fdatasync', 'fsync']
 const MOST_BACKED_BLOCKS = 60
 const MOST_PAYLOAD_BYTES = 3000
 
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-  },
-})
-const rounds = Number(values.rounds ?? (values.full ? 5 : 1))
-const seconds = Number(values.seconds ?? (values.full ? 600 : 150))
-const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 31))
+const { full, seconds, seed, own } = readOptions({ ci: 150, full: 600 }, ['rounds'])
+const rounds = numberOf('rounds', own.rounds) ?? (full ? 5 : 1)
 
 const random = createRandom(seed)
 const specs = Array.from({ length: rounds }, () => specsOfRound()).flat()
@@ -168,6 +159,6 @@ function report(stories: Story[]): void {
         ...(skipped === undefined ? {} : { skipped }),
       })),
     ],
-    seed: `node scripts/run.mjs test/prove/fsyncgate.ts --seed ${seed}${values.full ? ' --full' : ''}`,
+    seed: `node scripts/run.mjs test/prove/fsyncgate.ts --seed ${seed}${full ? ' --full' : ''}`,
   })
 }

@@ -8,7 +8,6 @@
 // is for the random ones.
 
 import { rmSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
 import { createRandom } from '../support/random.ts'
 import { phaseName, SCENARIOS, type Scenario } from './io-script/scenarios.ts'
@@ -22,14 +21,13 @@ import {
   WAYS,
   type Way,
 } from './kills/scripted.ts'
+import { readOptions } from './support/options.ts'
 import { type Count, finish, type PartReport } from './support/report.ts'
 
 const CONFIGURATIONS: readonly Configuration[] = [
   { syncMethod: 'fdatasync', stagingSlots: 1 },
   { syncMethod: 'dsync', stagingSlots: 2 },
 ]
-const CI_SECONDS = 45
-const FULL_SECONDS = 900
 const FULL_RANDOM_KILLS = 1000
 const LANES = 2
 /** Of the time, for the scripted kills; and what is left for the random ones at least. */
@@ -42,15 +40,7 @@ const MOST_MISSED = 0.02
 const MOST_FAILURES = 20
 const PROGRESS_MS = 10_000
 
-const { values: options } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-  },
-})
-const seed = Number(options.seed ?? Math.trunc(Math.random() * 1e6))
-const seconds = Number(options.seconds ?? (options.full ? FULL_SECONDS : CI_SECONDS))
+const { full, seconds, seed } = readOptions({ ci: 45, full: 900 })
 const startedMs = performance.now()
 
 const TITLE = 'kill -9 at every write and sync of a run, and at random moments with 2 to 8 producers'
@@ -129,7 +119,7 @@ async function killAtCalls(): Promise<void> {
 
 /** Recovery does not know of staging slots: without --full it is tried in one configuration only. */
 function scenariosOf(configuration: number): readonly Scenario[] {
-  const isAll = options.full || configuration === 0
+  const isAll = full || configuration === 0
   return SCENARIOS.filter(({ template }) => isAll || template === undefined)
 }
 
@@ -190,7 +180,7 @@ function fail(text: string): void {
 async function killInLane(lane: number, untilSeconds: number): Promise<void> {
   const isEnough = (): boolean => {
     if (randomFailures > 0) return true
-    return elapsedSeconds() > untilSeconds || (options.full && random.kills >= FULL_RANDOM_KILLS)
+    return elapsedSeconds() > untilSeconds || (full && random.kills >= FULL_RANDOM_KILLS)
   }
   try {
     await killAtRandom(createRandom(seed + lane), random, isEnough)

@@ -1,33 +1,27 @@
 // Makes each mutant of test/mutants, and sees it killed by what it names:
 // `node scripts/run.mjs test/prove/mutants.ts [--only TEXT] [--seconds N]`
 
-import { parseArgs } from 'node:util'
 import { baselineReason, staleReason, surviveReason } from '../mutants/kill.ts'
 import type { Mutant } from '../mutants/mutant.ts'
 import { MUTANTS } from '../mutants/mutants.ts'
+import { readOptions } from './support/options.ts'
 import { type Check, finish } from './support/report.ts'
 
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    // A part of the name, or of the file in which it is.
-    only: { type: 'string', default: '' },
-    seconds: { type: 'string' },
-    // Nothing here is random.
-    seed: { type: 'string' },
-  },
-})
+// Nothing here is random. `--only`: a part of the name, or of the file in which it is.
+const { seconds, own } = readOptions({ ci: Number.POSITIVE_INFINITY, full: Number.POSITIVE_INFINITY }, [
+  'only',
+])
 
 /** Test runs at the same time. */
 const PROCESSES = 2
 
 const chosen = MUTANTS.filter(({ name, edits }) =>
-  [name, ...edits.map(({ file }) => file)].some((text) => text.includes(values.only)),
+  [name, ...edits.map(({ file }) => file)].some((text) => text.includes(own.only ?? '')),
 )
 const checks: Check[] = []
 // Those that are waited for until they are late come first: the time runs out among short ones.
 const left = [...chosen].sort((one, other) => Number(mayHang(other)) - Number(mayHang(one)))
-const deadlineMs = performance.now() + Number(values.seconds ?? Number.POSITIVE_INFINITY) * 1000
+const deadlineMs = performance.now() + seconds * 1000
 const baseline = await baselineReason(chosen)
 console.log(baseline ?? 'without a mutant the tests pass')
 await Promise.all(
@@ -61,8 +55,8 @@ async function kill(mutant: Mutant): Promise<void> {
     return
   }
   const reason = staleReason(mutant) ?? (await surviveReason(mutant))
-  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
-  console.log(`${reason === undefined ? 'killed  ' : 'SURVIVED'} ${seconds.padStart(5)} s  ${mutant.name}`)
+  const took = ((performance.now() - startMs) / 1000).toFixed(1)
+  console.log(`${reason === undefined ? 'killed  ' : 'SURVIVED'} ${took.padStart(5)} s  ${mutant.name}`)
   if (reason !== undefined) console.log(reason.replace(/^/gm, '     '))
   checks.push({ name: mutant.name, passed: reason === undefined })
 }

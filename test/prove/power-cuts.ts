@@ -5,7 +5,6 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { whyNoCompiler } from '../support/compile-c.ts'
 import { whyNoMounts } from '../support/small-disk.ts'
 import type { LaneSpec } from './power-cuts/lane.child.ts'
@@ -14,24 +13,16 @@ import { type Cut, type LaneResult, METHODS } from './power-cuts/lane.ts'
 import { MOMENTS } from './power-cuts/moments.ts'
 import { buildUnsyncedHost } from './power-cuts/unsynced-build.ts'
 import { type DiskType, LEAST_IMAGE_BYTES } from './support/loop-mount.ts'
+import { numberOf, readOptions } from './support/options.ts'
 import { type Check, type Count, finish } from './support/report.ts'
 
 const TYPES: DiskType[] = ['ext4', 'xfs']
 const MOST_SHOWN = 20
 const LEAST_PART = 0.25
 
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    cuts: { type: 'string' },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-  },
-})
-const cuts = Number(values.cuts ?? (values.full ? 1000 : 200))
-const seconds = Number(values.seconds ?? (values.full ? 1500 : 300))
-const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 31))
-const unsyncedRounds = values.full ? 5 : 1
+const { full, seconds, seed, own } = readOptions({ ci: 300, full: 1500 }, ['cuts'])
+const cuts = numberOf('cuts', own.cuts) ?? (full ? 1000 : 200)
+const unsyncedRounds = full ? 5 : 1
 
 const skipped =
   whyNoCompiler() ??
@@ -138,7 +129,7 @@ function report(lanes: (LaneResult | undefined)[], skipped?: string): void {
         unsyncedRuns > 0 && unsyncedCaught === unsyncedRuns,
       ),
     ],
-    seed: `node scripts/run.mjs test/prove/power-cuts.ts --seed ${seed}${values.full ? ' --full' : ''}`,
+    seed: `node scripts/run.mjs test/prove/power-cuts.ts --seed ${seed}${full ? ' --full' : ''}`,
   })
 }
 

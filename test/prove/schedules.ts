@@ -11,39 +11,32 @@
 // schedule at which the disk changed or somebody was told something, every disk that a crash can leave is recovered
 // by the production code and compared with what was told.
 
-import { parseArgs } from 'node:util'
 import { EXPLORATIONS, type Exploration } from '../model/configurations.ts'
 import { Shards } from '../model/shards.ts'
 import { describeExplored, describeFailure, type Explored } from '../model/tally.ts'
 import { createRandom } from '../support/random.ts'
 import { explorePlanned } from './schedules/plan.ts'
+import { numberOf, readOptions } from './support/options.ts'
 import { type Check, type Count, finish } from './support/report.ts'
 
-const { values: args } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seconds: { type: 'string' },
-    seed: { type: 'string', default: process.env.SEED ?? String(Math.trunc(Math.random() * 2 ** 30)) },
-    only: { type: 'string', default: '' },
-    processes: { type: 'string', default: '2' },
-  },
-})
+const { full, seconds, seed, own } = readOptions({ ci: 165, full: 1400 }, ['only', 'processes'])
+const only = own.only ?? ''
+const processes = numberOf('processes', own.processes) ?? 2
 
-const LEAST_SCHEDULES = args.full ? 10_000_000 : 1_000_000
-const seconds = Number(args.seconds ?? (args.full ? 1400 : 165))
+const LEAST_SCHEDULES = full ? 10_000_000 : 1_000_000
 
-const explorations = args.full || args.only !== '' ? ofName(args.only) : halfOf(Number(args.seed))
+const explorations = full || only !== '' ? ofName(only) : halfOf(seed)
 console.log(
-  `${explorations.length} of ${EXPLORATIONS.length} configurations, ${args.processes} processes, SEED=${args.seed}`,
+  `${explorations.length} of ${EXPLORATIONS.length} configurations, ${processes} processes, --seed ${seed}`,
 )
 
 const rows: { exploration: Exploration; explored: Explored }[] = []
-const shards = await Shards.start(Number(args.processes))
+const shards = await Shards.start(processes)
 const startedAt = performance.now()
 await explorePlanned(shards, explorations, {
-  processes: Number(args.processes),
+  processes,
   budgetMs: seconds * 1000,
-  seed: Number(args.seed),
+  seed,
   onExplored: (exploration, explored) => {
     rows.push({ exploration, explored })
     console.log(describeExplored(exploration, explored))
@@ -74,7 +67,7 @@ finish({
   promises: ['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'P7', 'P9', 'P10', 'P11'],
   counts: [...totals(), ...rows.flatMap(countsOf)],
   checks,
-  seed: args.seed,
+  seed: String(seed),
 })
 
 function ofName(text: string): Exploration[] {
@@ -101,7 +94,7 @@ function sum(
 
 function whyFewer(): string {
   if (rows.some(({ explored }) => explored.failure !== undefined)) return 'something was wrong before'
-  return args.only === '' ? `the time ran out after ${scheduleCount.toLocaleString('en')}` : 'of some only'
+  return only === '' ? `the time ran out after ${scheduleCount.toLocaleString('en')}` : 'of some only'
 }
 
 function totals(): Count[] {

@@ -5,20 +5,12 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { parseArgs } from 'node:util'
 import type { StressSummary } from '../../src/cli/stress/run.ts'
 import { buildLibrary } from '../support/built-library.ts'
+import { readOptions } from './support/options.ts'
 import { type Check, finish } from './support/report.ts'
 
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-  },
-})
-const seconds = Number(values.seconds ?? (values.full ? 300 : 24))
-const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 30))
+const { seconds, seed } = readOptions({ ci: 24, full: 300 })
 
 /** The first two are killed; the last lives long enough for its memory to be judged. */
 const RUNS = [

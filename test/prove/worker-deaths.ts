@@ -3,9 +3,9 @@
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { createRandom, type Random } from '../support/random.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { readOptions } from './support/options.ts'
 import { type Check, finish } from './support/report.ts'
 import type { Rehearsal } from './worker-deaths/lane.ts'
 import { Lane } from './worker-deaths/lanes.ts'
@@ -33,18 +33,9 @@ const SAMPLED_STEPS = 4
 const MOST_FAILURES = 3
 const TELL_MS = 10_000
 
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    seconds: { type: 'string' },
-    replay: { type: 'string' },
-  },
-})
-const isFull = values.full
-const seed = Number(values.seed ?? Math.trunc(Math.random() * 2 ** 31))
+const { full, seconds, seed, own } = readOptions({ ci: 80, full: 590 }, ['replay'])
 const startedMs = performance.now()
-const deadlineMs = startedMs + Number(values.seconds ?? (isFull ? 590 : 80)) * 1000
+const deadlineMs = startedMs + seconds * 1000
 const tally = new Tally()
 const failuresOf = new Map<string, number>()
 const base = scratchDirectory()
@@ -53,7 +44,7 @@ const lanes = Array.from({ length: LANES }, () => new Lane(base))
 process.once('exit', cleanUp)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-const seedText = `--seed ${seed}${isFull ? ' --full' : ''}`
+const seedText = `--seed ${seed}${full ? ' --full' : ''}`
 console.log(`worker deaths: ${seedText}`)
 report(
   existsSync('/proc/self/task') ? await prove() : [unprovable('there is no /proc that tells who has ended')],
@@ -61,11 +52,11 @@ report(
 process.exit()
 
 async function prove(): Promise<Check[]> {
-  const series = values.replay === undefined ? await plan(createRandom(seed)) : [replayed(values.replay)]
+  const series = own.replay === undefined ? await plan(createRandom(seed)) : [replayed(own.replay)]
   const untried = await runAll(series)
   tally.print()
   for (const line of new Set(impossibilities())) console.log(line)
-  if (values.replay !== undefined) return tally.checks()
+  if (own.replay !== undefined) return tally.checks()
   const checks = [
     ...tally.checks(),
     { name: 'each kind of death struck each role', passed: tally.isEveryKindMet },
@@ -117,7 +108,7 @@ async function plan(random: Random): Promise<Series[]> {
         const steps = stepsOf(kind, work, rehearsal)
         tally.noteSteps({ kind, work, host, slots }, steps.length)
         shuffle(steps, random)
-        const chosen = isFull ? steps : steps.slice(0, SAMPLED_STEPS)
+        const chosen = full ? steps : steps.slice(0, SAMPLED_STEPS)
         for (let from = 0; from < chosen.length; from += SERIES_STEPS) {
           all.push({ kind, work, host, slots, steps: chosen.slice(from, from + SERIES_STEPS) })
         }

@@ -5,7 +5,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { type Log, openLog } from '../../../src/index.ts'
-import { until } from '../../support/until.ts'
+import { eventually } from '../../support/eventually.ts'
 import type { HostSpec } from './host-spec.ts'
 import { Committer, say, tellRefusal } from './producer.ts'
 import producerUrl from './producer.worker.ts?url'
@@ -44,7 +44,10 @@ function untilFilled(log: Log): Promise<void> {
   const { segmentSequence } = log.stats()
   const name = `wal-${String(segmentSequence).padStart(20, '0')}.seg`
   const path = join(spec.directory, name)
-  return until('the first segment is full of zeros', () => statSync(path).size === spec.options.segmentBytes)
+  return eventually(
+    'the first segment is full of zeros',
+    () => statSync(path).size === spec.options.segmentBytes,
+  )
 }
 
 async function truncateNowAndThen(log: Log): Promise<void> {
