@@ -247,10 +247,12 @@ export function askVerdict(thread: ModelThread, lsn: number): number {
 /**
  * Everything that was put into the ring was staged and published; nobody holds anything. Who died may have raised the
  * durable LSN as the last thing it did: then nobody waits any more, and the frame is published by whoever comes next.
+ * So it is with the commit-lock, when who died with it had staged all that was waited for, and another wrote that.
  */
 export function describeRest(thread: ModelThread, hasDeath: boolean): string {
   const { control, ring } = thread.context
   if (hasDeath) thread.leader.frames.publishReady()
+  if (hasDeath && control.lockOwner() !== 0) thread.watch.lookForDead()
   if (control.lockOwner() !== 0) return 'the commit-lock is held'
   if (!ring.isEmpty()) return 'the ring is not empty'
   return control.isDrained() ? '' : 'a frame is not published'
