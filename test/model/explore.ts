@@ -9,6 +9,7 @@
 
 import { parseArgs } from 'node:util'
 import { MUTANTS } from '../mutants/mutants.ts'
+import { newSeed } from '../support/random.ts'
 import { EXPLORATIONS } from './configurations.ts'
 import { traceSchedule } from './explorer.ts'
 import { exploreInParts, Shards } from './shards.ts'
@@ -19,7 +20,7 @@ const { values: args } = parseArgs({
     seconds: { type: 'string', default: '10' },
     processes: { type: 'string', default: '2' },
     only: { type: 'string', default: '' },
-    seed: { type: 'string', default: process.env.SEED ?? String(Math.trunc(Math.random() * 2 ** 30)) },
+    seed: { type: 'string', default: String(newSeed()) },
     schedule: { type: 'string' },
     mutant: { type: 'string' },
   },

@@ -232,6 +232,7 @@ function keep(run: RecordedRun, failure: CrashFailure, runSeed: number): Found {
 }
 
 function replay(file: string): void {
+  makeThreadCheap()
   const kept = JSON.parse(readFileSync(file, 'utf8'))
   const bytes = Uint8Array.from(Buffer.from(kept.run.numbers, 'base64'))
   const run: RecordedRun = { ...kept.run, numbers: new Float64Array(bytes.buffer) }
@@ -243,7 +244,6 @@ function replay(file: string): void {
 
 /** One history by itself, upon nothing that others have left. What it breaks; undefined if nothing. */
 function goThroughAgain(run: RecordedRun, { steps }: CrashFailure, runSeed: number): string | undefined {
-  makeThreadCheap()
   const explorer = new Explorer(run, { seed: runSeed, budget: 0, deadlineMs: Number.POSITIVE_INFINITY })
   explorer.replay(steps)
   return explorer.failure?.message

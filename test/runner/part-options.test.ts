@@ -4,13 +4,17 @@ import { readOptions } from '../prove/support/options.ts'
 
 const SECONDS = { ci: 10, full: 100 }
 
-function withArguments<T>(args: string[], read: () => T): T {
-  const before = process.argv
-  process.argv = [...before.slice(0, 2), ...args]
+function withArguments<T>(args: string[], read: () => T, seed?: string): T {
+  const { argv, env } = process
+  process.argv = [...argv.slice(0, 2), ...args]
+  process.env = { ...env }
+  if (seed === undefined) delete process.env.SEED
+  else process.env.SEED = seed
   try {
     return read()
   } finally {
-    process.argv = before
+    process.argv = argv
+    process.env = env
   }
 }
 
@@ -25,6 +29,11 @@ test('told nothing, it has the seconds of its size and a seed by chance', () => 
   assert.is(withArguments(['--full'], () => readOptions(SECONDS)).seconds, 100)
   const [one, other] = [1, 2].map(() => withArguments([], () => readOptions(SECONDS)).seed)
   assert.not(one === other)
+})
+
+test('the seed of the environment is taken, as random tests do', () => {
+  assert.is(withArguments([], () => readOptions(SECONDS), '5').seed, 5)
+  assert.is(withArguments(['--seed', '7'], () => readOptions(SECONDS), '5').seed, 7)
 })
 
 test('what is no whole number, or no option, is refused', () => {

@@ -23,9 +23,14 @@ export function createRandom(seed: number): Random {
   }
 }
 
-/** The seed of a random test: SEED from the environment, else a new one. It is printed, so that a failure can be repeated. */
+/** SEED from the environment, else a new one. Small enough that a few more can be counted from it. */
+export function newSeed(): number {
+  return Number(process.env.SEED ?? Math.trunc(Math.random() * 2 ** 30))
+}
+
+/** The seed of a random test. It is printed, so that a failure can be repeated. */
 export function chooseSeed(testName: string): number {
-  const seed = Number(process.env.SEED ?? Math.trunc(Math.random() * 2 ** 31))
+  const seed = newSeed()
   process.stdout.write(`\n${testName}: SEED=${seed}\n`)
   return seed
 }

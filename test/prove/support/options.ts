@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util'
-
-const SEEDS = 2 ** 30
+import { newSeed } from '../../support/random.ts'
 
 /** What every part of the proof is told, and with `Own` what this one is told besides. */
 export interface PartOptions<Own extends string> {
@@ -32,7 +31,7 @@ export function readOptions<Own extends string = never>(
   const isFull = full === true
   return {
     full: isFull,
-    seed: numberOf('seed', seed) ?? Math.trunc(Math.random() * SEEDS),
+    seed: numberOf('seed', seed) ?? newSeed(),
     seconds: numberOf('seconds', told) ?? (isFull ? seconds.full : seconds.ci),
     own: own as Partial<Record<Own, string>>,
   }
