@@ -7,6 +7,8 @@ import type { PointResult, Row, RunResult, Spread, SubjectOptions, SyncMethodNam
 const MIB = 1024 * 1024
 /** What others are put in relation to. */
 const LIMITS: ReadonlySet<string> = new Set(['bare', 'bandwidth', 'wake', 'memcpy'])
+/** A limit is a loop of a few lines, soon compiled whatever the number of its threads. */
+const LIMIT_COMPILE_SHARE = 2
 
 /** How everything is measured. */
 export interface Settings {
@@ -107,6 +109,7 @@ async function openPlayer(contender: Contender, settings: Settings): Promise<Pla
     ringBytes: 8 * MIB,
     maxBatchBytes: MIB,
     stagingSlots: settings.stagingSlots,
+    truncateEveryMs: 0,
     ...contender.options,
   }
   await attempt(player, () => arena.open(contender.subject, options, contender.loads))
@@ -120,8 +123,10 @@ async function play(
 ): Promise<void> {
   if (player.error !== undefined) return
   const threads = player.contender.loads.reduce((sum, load) => sum + load.threads, 0)
+  const isLimit = LIMITS.has(player.contender.subject)
+  const firstMs = compileMs * (isLimit ? LIMIT_COMPILE_SHARE : 4 + threads)
   await attempt(player, async () => {
-    player.runs.push(await player.arena.run(warmUpMs + (isFirst ? compileMs * (4 + threads) : 0), runMs))
+    player.runs.push(await player.arena.run(warmUpMs + (isFirst ? firstMs : 0), runMs))
   })
 }
 

@@ -10,6 +10,8 @@ const MIB = 1024 * 1024
 const PAYLOAD_BYTES = 128
 /** How much one thread of a window keeps in flight where payloads are large. */
 const WINDOW_BYTES = MIB
+/** As a database that checkpoints would do, only more often: no segment is filled with zeros then. */
+const TRUNCATE_EVERY_MS = 25
 
 /** One subject with its threads, as it takes part in a point. */
 export interface Contender {
@@ -137,6 +139,10 @@ export function payload(mode: 'window' | 'sync', threads: number, payloadBytes: 
   const contenders = [ours(loads, options), bareLoop(payloadBytes)]
   const limits = [{ label: 'bare loop', factor: threads * pending }]
   if (mode === 'window') {
+    contenders.push({
+      ...ours(loads, { ...options, truncateEveryMs: TRUNCATE_EVERY_MS }),
+      label: 'groupwal, truncated behind',
+    })
     contenders.push({
       subject: 'bandwidth',
       label: 'disk bandwidth',

@@ -33,6 +33,8 @@ export interface SubjectOptions {
   ringBytes: number
   maxBatchBytes: number
   stagingSlots: number
+  /** groupwal: drops what is durable again and again, as after a checkpoint, so that segments are reused. 0: never. */
+  truncateEveryMs: number
 }
 
 export type SyncMethodName = 'dsync' | 'direct' | 'fdatasync' | 'fsync'

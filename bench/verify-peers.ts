@@ -62,6 +62,7 @@ export async function verify(
     ringBytes: 8 * MIB,
     maxBatchBytes: MIB,
     stagingSlots: 1,
+    truncateEveryMs: 0,
   }
   try {
     await arena.task('probePeer', { subject, commits: COMMITS, options })

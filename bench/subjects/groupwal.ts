@@ -19,6 +19,10 @@ export const groupwal: Subject = {
       stagingSlots: options.stagingSlots as 1,
     })
     await segmentsFilled(options.directory)
+    const truncating =
+      options.truncateEveryMs === 0
+        ? undefined
+        : setInterval(() => void log.truncateBefore(log.durableLsn), options.truncateEveryMs)
     return {
       shared: log.handle,
       counters: () => {
@@ -26,7 +30,10 @@ export const groupwal: Subject = {
         return { syncs, records, bytes, rotations, roomWaits, fullRings, recheckRescues }
       },
       tidy: () => log.truncateBefore(log.durableLsn),
-      close: () => log.close(),
+      close: () => {
+        clearInterval(truncating)
+        return log.close()
+      },
     }
   },
 

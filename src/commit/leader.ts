@@ -284,6 +284,7 @@ export class Leader {
     this.chain.checksum = slots.checksumOf(frame)
     control.storeChain(this.chain)
     control.storeLastFrameFlags(slots.flagsOf(frame))
+    control.noteStagedRecords(slots.recordCount(frame))
     control.storeStagedCount(frame + 1)
     control.announceSpace()
   }

@@ -176,10 +176,13 @@ export class Log extends EventEmitter<LogEvents> {
     return readRecords(this.#parts.fs, this.directory, { fromLsn, toLsn })
   }
 
-  /** Drops whole segments all of whose records are below `lsn`; they are reused. Resolves with their number. */
+  /**
+   * Drops whole segments all of whose records are durable and below `lsn` (0, as `durableLsn` of a new log, drops
+   * nothing); they are reused. Resolves with their number.
+   */
   async truncateBefore(lsn: number): Promise<number> {
     this.#checkOpen()
-    checkInteger('lsn', lsn, Number.MAX_SAFE_INTEGER, 1)
+    checkInteger('lsn', lsn, Number.MAX_SAFE_INTEGER)
     return this.#workers.dropSegments(Math.min(lsn, this.durableLsn))
   }
 

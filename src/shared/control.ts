@@ -6,7 +6,7 @@ import type { SharedMemory } from './memory.ts'
 const EVERYBODY = 0x7fffffff
 const ZEROED_SEGMENT_FACTOR = 2 ** 32
 const ZEROED_SEGMENT_MASK = 0xfffff
-/** A frame is written beside others in flight only while these hold no more records (docs/performance.md). */
+/** A frame is written beside others in flight only while these, and the last few, hold no more records (docs/performance.md). */
 const CONCURRENT_RECORDS = 2
 
 /** The committer will look at the ring by itself. */
@@ -77,8 +77,9 @@ export class Control {
 
   /**
    * May the records that wait be staged now? `tailSequence` is the low half of the next LSN to be handed out. While
-   * frames are in flight, one more at the same time pays only when they are small, and it carries as many records as
-   * they do: else it splits the batches. Whoever publishes, and whoever completes a frame, asks after it did so.
+   * frames are in flight, one more at the same time pays only when they and the last few were small, and it carries as
+   * many records as they do: else it splits the batches. Whoever publishes, and whoever stages or completes a frame,
+   * asks after it did so.
    */
   isWorthStaging(tailSequence: number): boolean {
     const inFlight = (load(this.words, at.STAGED_COUNT) - load(this.words, at.PUBLISHED_COUNT)) | 0
@@ -86,7 +87,8 @@ export class Control {
     if (inFlight >= this.slotCount) return false
     const headLsn = this.headLsn()
     const recordsInFlight = headLsn - 1 - this.durableLsn()
-    return recordsInFlight <= CONCURRENT_RECORDS && ((tailSequence - headLsn) | 0) >= recordsInFlight
+    if (recordsInFlight > CONCURRENT_RECORDS || ((tailSequence - headLsn) | 0) < recordsInFlight) return false
+    return load(this.words, at.RECENT_RECORDS) <= CONCURRENT_RECORDS
   }
 
   /**
@@ -170,6 +172,13 @@ export class Control {
   /** At a rotation: the chain goes on, in another segment. */
   storeWriteOffset(offset: number): void {
     this.wide.store(at.WRITE_OFFSET * 4, offset)
+  }
+
+  /** Takes a frame that was just staged into account. Twice for one frame does no harm: it is a hint. */
+  noteStagedRecords(recordCount: number): void {
+    if (this.slotCount === 1) return
+    const recent = load(this.words, at.RECENT_RECORDS)
+    store(this.words, at.RECENT_RECORDS, Math.max(recordCount, Math.floor((recent * 3) / 4)))
   }
 
   storeLastFrameFlags(flags: number): void {

@@ -62,6 +62,8 @@ export const PREVIOUS_CHECKSUM = 90
 export const PREVIOUS_SEGMENT = 104
 // 106  | PREVIOUS_END (wide)      | lock            | -            | offset behind that frame
 export const PREVIOUS_END = 106
+// 108  | RECENT_RECORDS           | lock            | -            | with several slots: about the most records of the last few frames, a hint
+export const RECENT_RECORDS = 108
 //  91  | SEGMENT_LIMIT            | lock            | -            | bytes; frames of SEGMENT end at or before it
 export const SEGMENT_LIMIT = 91
 //  92  | SEGMENT (wide)           | lock            | -            | sequence of the segment that is written
