@@ -1,5 +1,5 @@
 // @timeout 120
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 import { chartsDirectory, hasChartLibrary, loadChartPackage } from '../../bench/report/chart-library.ts'
 import { drawCharts } from '../../bench/report/charts.ts'
 import { renderPage } from '../../bench/report/page.ts'
+import { readmeTable, updateReadme } from '../../bench/report/readme.ts'
 import { renderSummary } from '../../bench/report/summary.ts'
 import { skipUnless } from '../support/skip.ts'
 import { handmadeResults } from './handmade-results.ts'
@@ -53,6 +54,22 @@ test('the summary lists contenders quickest first, and names a peer that could n
     .map((line) => line.split('|')[1]!.trim())
   assert.equal(names, ['**groupwal**', 'a file per worker', 'bare loop', 'lmdb'])
   assert.match(summary, 'not installed')
+})
+
+test('the table of README has a line for each contender, quickest first, and stands between its marks', () => {
+  const results = handmadeResults()
+  const lines = readmeTable(results).split('\n')
+  assert.match(lines[0]!, '4 threads')
+  assert.equal(
+    lines.slice(2).map((line) => line.split('|')[1]!.trim()),
+    ['**groupwal**', 'a file per worker', 'bare loop', 'lmdb'],
+  )
+  assert.match(lines.at(-1)!, 'not installed')
+  const readme = readFileSync('README.md', 'utf8')
+  const once = updateReadme(readme, results, ['scaling-sync'])
+  assert.ok(once.includes(lines.join('\n')))
+  assert.is(updateReadme(once, results, ['scaling-sync']), once)
+  assert.throws(() => updateReadme('# another', results, []), 'lacks its marks')
 })
 
 skipUnless(test, noCharts, 'the page holds every chart and figure, and text from outside is escaped', () => {

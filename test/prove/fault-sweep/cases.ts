@@ -85,29 +85,48 @@ export function wasTriedAsTwin({ swept, fault: { twin } }: SweepCase): boolean {
   return twin !== undefined && swept.fired.get(twin.name) === twin.calls
 }
 
+/** So many faults that last are tried, by all processes, and then those twins of theirs that are still of use. */
+const TWIN_DISTANCE = 32
+
 /**
  * All there is to try, the most telling first: every call with one fault, another one for each and for each seed; then
- * writes and syncs with all faults; then the rest. Of these, faults that last come before those that do not: where one
- * met no later call, both are tried (see `wasTriedAsTwin`).
+ * writes and syncs with all faults; then the rest. A fault that does not last comes soon after its twin that does:
+ * where that one met no later call, both are tried (see `wasTriedAsTwin`).
  */
 export function orderCases(calls: readonly SweptCall[], seed: number): SweepCase[] {
   const first: SweepCase[] = []
-  const second: SweepCase[] = []
-  const third: SweepCase[] = []
-  const fourth: SweepCase[] = []
-  const fifth: SweepCase[] = []
+  const telling: SweepCase[] = []
+  const rest: SweepCase[] = []
   for (const [index, swept] of calls.entries()) {
     const faults = faultsFor(swept.call.op)
     const chosen = (index + seed) % faults.length
-    const isTelling = WRITES_AND_SYNCS.includes(swept.call.op)
-    for (const [at, fault] of faults.entries()) {
-      const [lasting, single] = isTelling ? [second, third] : [fourth, fifth]
-      const rest = fault.twin === undefined ? lasting : single
-      ;(at === chosen ? first : rest).push({ swept, fault })
-    }
+    const others = WRITES_AND_SYNCS.includes(swept.call.op) ? telling : rest
+    for (const [at, fault] of faults.entries()) (at === chosen ? first : others).push({ swept, fault })
   }
-  // Neighbours make the same mistakes: what does not fit into the time is spread over all.
-  return [first, ...[second, third, fourth, fifth].map((cases) => spread(cases, seed))].flat()
+  return [...first, ...twinsBehind(telling, seed), ...twinsBehind(rest, seed)]
+}
+
+/** Neighbours make the same mistakes: what does not fit into the time is spread over all. */
+function twinsBehind(cases: readonly SweepCase[], seed: number): SweepCase[] {
+  const namesOf = new Map<SweptCall, Set<string>>()
+  for (const { swept, fault } of cases) namesOf.set(swept, (namesOf.get(swept) ?? new Set()).add(fault.name))
+  const isBehind = ({ swept, fault: { twin } }: SweepCase): boolean =>
+    twin !== undefined && namesOf.get(swept)!.has(twin.name)
+  const behind = new Map<SweptCall, SweepCase[]>()
+  for (const one of cases.filter(isBehind)) behind.set(one.swept, [...(behind.get(one.swept) ?? []), one])
+  const leading = spread(
+    cases.filter((one) => !isBehind(one)),
+    seed,
+  )
+  const ordered: SweepCase[] = []
+  for (let from = 0; from < leading.length; from += TWIN_DISTANCE) {
+    const some = leading.slice(from, from + TWIN_DISTANCE)
+    const twins = some.flatMap(({ swept, fault }) =>
+      (behind.get(swept) ?? []).filter((one) => one.fault.twin!.name === fault.name),
+    )
+    ordered.push(...some, ...twins)
+  }
+  return ordered
 }
 
 /** In steps that share no factor with the length: everything comes once. */

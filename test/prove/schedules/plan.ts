@@ -38,8 +38,10 @@ export async function explorePlanned(
   const others = shuffled(explorations.filter(({ isCore, isRandom }) => !isCore && !isRandom))
   const random = shuffled(explorations.filter(({ isRandom }) => isRandom))
   const coreEndMs = core.length === explorations.length ? endMs : endMs - plan.budgetMs * (1 - CORE_SHARE)
-  for (const exploration of core) {
-    await exploreOne(exploration, CORE_PARTS, () => coreEndMs - performance.now())
+  for (const [index, exploration] of core.entries()) {
+    // None is left without time by those before it.
+    const ownEndMs = performance.now() + (coreEndMs - performance.now()) / (core.length - index)
+    await exploreOne(exploration, CORE_PARTS, () => ownEndMs - performance.now())
   }
   const leftMs = Math.max(0, endMs - performance.now())
   await exploreShared(others, endMs - (random.length > 0 ? leftMs * RANDOM_SHARE : 0))
