@@ -1,7 +1,11 @@
 import type { Mutant } from '../../mutants/mutant.ts'
 import { MUTANTS } from '../../mutants/mutants.ts'
 import { PROMISES, type PromiseRow } from '../promises.ts'
-import type { Check, PartReport } from './report.ts'
+import type { Check, Count, PartReport } from './report.ts'
+
+/** A part with more counts than that shows only the first of them at once. */
+const MOST_COUNTS = 40
+const FIRST_COUNTS = 20
 
 /** What a run of a part left behind: its report, and where it was run (scripts/lib/prove-results.mjs). */
 export interface PartResult extends PartReport {
@@ -94,22 +98,40 @@ function renderPromise({ id, says, keptIn, tests }: PromiseRow, parts: readonly 
 
 function renderRuns(parts: readonly PartResult[]): string {
   if (parts.length === 0) return 'No run yet.\n'
-  const rows = parts.map((result) => {
-    const counts = result.counts.map(
-      ({ label, value, of }) => `${label}: ${shown(value)}${of === undefined ? '' : ` of ${shown(of)}`}`,
-    )
-    const skipped = result.checks.filter((check) => check.skipped !== undefined)
-    const checks = `${result.checks.length - skipped.length} checks passed`
-    const left = skipped.map(({ name, skipped: reason }) => `skipped: ${name} (${reason})`)
-    const cells = [
-      [checks, ...left, ...counts].join('<br>'),
-      result.size,
-      String(result.seconds),
-      result.seed ?? '',
-    ]
-    return `| ${link(partFile(result.part), result.part)}<br>${result.title} | ${cells.join(' | ')} |`
+  const overview = parts.map(({ part, title, size, seconds, checks }) => {
+    const skipped = checks.filter((check) => check.skipped !== undefined).length
+    const passed = `${checks.length - skipped}${skipped === 0 ? '' : `, ${skipped} skipped`}`
+    return `| [${part}](#${part}) | ${title} | ${passed} | ${size} | ${seconds} |`
   })
-  return `| part | counts | size | seconds | seed |\n|---|---|---|---|---|\n${rows.join('\n')}\n\n${renderMachines(parts)}`
+  return [
+    `| part | | checks passed | size | seconds |\n|---|---|---|---|---:|\n${overview.join('\n')}\n`,
+    renderMachines(parts),
+    ...parts.map(renderRun),
+  ].join('\n')
+}
+
+function renderRun({ part, counts, checks, seed }: PartResult): string {
+  const skipped = checks.flatMap(({ name, skipped: reason }) =>
+    reason === undefined ? [] : [`- skipped: ${name} (${reason})`],
+  )
+  const left = counts.length > MOST_COUNTS ? counts.slice(FIRST_COUNTS) : []
+  const shownCounts = counts.slice(0, counts.length - left.length)
+  return [
+    `### ${part}\n`,
+    `${link(partFile(part))}${seed === undefined ? '' : `, seed \`${seed}\``}\n`,
+    ...(skipped.length > 0 ? [`${skipped.join('\n')}\n`] : []),
+    renderCounts(shownCounts),
+    ...(left.length > 0
+      ? [`<details><summary>${left.length} more</summary>\n\n${renderCounts(left)}\n</details>\n`]
+      : []),
+  ].join('\n')
+}
+
+function renderCounts(counts: readonly Count[]): string {
+  const rows = counts.map(
+    ({ label, value, of }) => `| ${label} | ${shown(value)} | ${of === undefined ? '' : shown(of)} |`,
+  )
+  return `| counted | | of |\n|---|---:|---:|\n${rows.join('\n')}\n`
 }
 
 function renderMachines(parts: readonly PartResult[]): string {
