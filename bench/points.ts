@@ -232,10 +232,10 @@ export function idle(idleMs: number): PointSpec {
   }
 }
 
-export function memory(records: number): PointSpec {
-  const spec = { records, pending: 1000, payloadBytes: 128 }
+export function memory(records: number, payloadBytes: number): PointSpec {
+  const spec = { records, pending: 1000, payloadBytes }
   return {
-    key: `${records.toLocaleString('en-US')} promise commits`,
+    key: `${records.toLocaleString('en-US')} promise commits of ${sizeName(payloadBytes)}`,
     parameters: spec,
     contenders: [],
     measure: (settings) => lives.memory(settings, spec),
