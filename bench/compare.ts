@@ -74,3 +74,16 @@ function compareFigure(name: string, before: Row, after: Row): string[] {
 function show({ median }: Spread): string {
   return median >= 1000 ? count(median) : decimal(median)
 }
+
+/** Earlier results with points that were measured later: in place of those they repeat, else behind them. */
+export function mergeResults(earlier: Results, later: Results): Results {
+  const { date, commit } = later
+  const points = [...earlier.points]
+  for (const point of later.points) {
+    const stamped = { ...point, measured: { date, commit } }
+    const at = points.findIndex(({ workload, key }) => workload === point.workload && key === point.key)
+    if (at < 0) points.push(stamped)
+    else points[at] = stamped
+  }
+  return { ...earlier, points }
+}

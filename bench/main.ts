@@ -6,7 +6,7 @@ import { chooseSyncMethod } from '../src/storage/choose-sync-method.ts'
 import { inspectEnvironment } from '../src/storage/environment.ts'
 import { createNodeFileSystem } from '../src/storage/node-file-system.ts'
 import { SYNC_METHODS } from '../src/storage/sync-method.ts'
-import { compareResults } from './compare.ts'
+import { compareResults, mergeResults } from './compare.ts'
 import { describeCommit, describeMachine } from './machine.ts'
 import { measurePoint, type Settings } from './measure.ts'
 import { PEERS } from './peer-list.ts'
@@ -26,6 +26,7 @@ const HELP = `usage: npm run bench -- [options]
   --slots N            staging slots of groupwal: 1, 2, 4 or 8
   --runs N, --seconds S  runs of each point, and the length of each
   --compile-ms N       before its first run each contender works 4 + threads times so long: for the compiler
+  --into FILE          puts the points into these results, made with the same settings, in place of those they repeat
   --output FILE        where the results go (default .cache/bench/results.json)
   --compare A B        compares two such files, measures nothing
 
@@ -48,6 +49,7 @@ const { values: args, positionals } = parseArgs({
     runs: { type: 'string' },
     seconds: { type: 'string' },
     'compile-ms': { type: 'string' },
+    into: { type: 'string' },
     output: { type: 'string', default: join('.cache', 'bench', 'results.json') },
     compare: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -92,6 +94,7 @@ async function measureAll(): Promise<void> {
     peers,
     points: [],
   }
+  const earlier = args.into === undefined ? undefined : readEarlier(args.into, results)
   for (const workload of workloads) {
     console.log(`\n## ${workload.name}: ${workload.about}`)
     for (const point of workload.points({ quick: args.quick })) {
@@ -100,13 +103,23 @@ async function measureAll(): Promise<void> {
       console.log(`\n${formatPoint(result)}`)
       results.points.push(result)
       // What is measured stays, whatever becomes of the rest.
-      writeResults(results)
+      writeResults(earlier === undefined ? results : mergeResults(earlier, results))
     }
   }
   rmSync(settings.directory, { recursive: true, force: true })
   console.log(
     `\n${results.points.length} points, ${Math.round((performance.now() - startedMs) / 1000)} s: ${args.output}`,
   )
+}
+
+function readEarlier(path: string, { settings }: Results): Results {
+  const earlier = JSON.parse(readFileSync(path, 'utf8')) as Results
+  if (JSON.stringify(earlier.settings) !== JSON.stringify(settings)) {
+    throw new TypeError(
+      `--into: ${path} was measured with other settings: ${JSON.stringify(earlier.settings)}`,
+    )
+  }
+  return earlier
 }
 
 function makeSettings(): Settings {

@@ -58,7 +58,8 @@ export async function measurePoint(
       else if (reason !== '')
         absent.push({ subject: contender.subject, label: contender.label, values: {}, note: reason })
     }
-    players.push(...(await Promise.all(present.map((contender) => openPlayer(contender, settings)))))
+    // One by one: the threads of all of them starting at once would keep each other from it.
+    for (const contender of present) players.push(await openPlayer(contender, settings))
     for (let round = 0; round < settings.runs; round++) {
       // Nobody always comes after the same neighbour.
       for (let turn = 0; turn < players.length; turn++) {

@@ -129,6 +129,8 @@ export interface PointResult {
   key: string
   parameters: Record<string, number | string>
   rows: Row[]
+  /** When and of which commit, where it is not as the results say. */
+  measured?: { date: string; commit: string }
 }
 
 export interface Results {

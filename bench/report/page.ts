@@ -59,7 +59,9 @@ function workloadSection(name: string, { points }: Results): string {
   return `<h2>${escapeHtml(name)}</h2>\n${tables.join('\n')}`
 }
 
-function pointTable({ key, rows }: PointResult): string {
+function pointTable({ key, rows, measured }: PointResult): string {
+  const anew =
+    measured === undefined ? '' : ` (${measured.commit.slice(0, 10)}, ${measured.date.slice(0, 16)})`
   const columns = columnsOf(rows)
   const head = columns.map(({ title }) => `<th>${escapeHtml(title)}</th>`).join('')
   const body = rows.map(({ subject, label, values, note }) => {
@@ -73,7 +75,7 @@ function pointTable({ key, rows }: PointResult): string {
         : [`<td class="note" colspan="${Math.max(1, columns.length)}">${escapeHtml(note)}</td>`]
     return `<tr${subject === 'groupwal' ? ' class="ours"' : ''}><td>${escapeHtml(label)}</td>${cells.join('')}</tr>`
   })
-  return `<div class="wide"><table><tr><th>${escapeHtml(key)}</th>${head}</tr>${body.join('')}</table></div>`
+  return `<div class="wide"><table><tr><th>${escapeHtml(key + anew)}</th>${head}</tr>${body.join('')}</table></div>`
 }
 
 function escapeHtml(text: string): string {

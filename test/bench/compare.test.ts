@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { compareResults } from '../../bench/compare.ts'
+import { compareResults, mergeResults } from '../../bench/compare.ts'
 import { handmadeResults } from './handmade-results.ts'
 
 test('the same results twice: nothing changed', () => {
@@ -21,6 +21,19 @@ test('machines and settings that differ are named', () => {
   const after = handmadeResults()
   after.machine.node = 'v24.0.0'
   assert.match(compareResults(handmadeResults(), after), 'differs: node: v20.15.0 | v24.0.0')
+})
+
+test('points that were measured later take the place of those they repeat, and say when', () => {
+  const earlier = handmadeResults()
+  const [again, other] = handmadeResults().points
+  const added = { ...other!, key: 'sync 2' }
+  const later = { ...handmadeResults(), date: '2031-01-01', commit: 'abc', points: [again!, added] }
+  const merged = mergeResults(earlier, later)
+  assert.is(merged.points.length, earlier.points.length + 1)
+  assert.is(merged.commit, earlier.commit)
+  assert.equal(merged.points[0]!.measured, { date: '2031-01-01', commit: 'abc' })
+  assert.is(merged.points[1]!.measured, undefined)
+  assert.is(merged.points.at(-1)!.key, 'sync 2')
 })
 
 test.run()
