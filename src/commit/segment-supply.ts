@@ -14,6 +14,8 @@ export const READY_ROTATING = 2
 
 /** Zeros written and synced in one go: small enough not to stand in the way of a commit for long. */
 const CHUNK_BYTES = 1 << 19
+/** The same while a leader waits for them: no commit is held up then, and large writes are the quickest. */
+const URGENT_CHUNK_BYTES = 4 << 20
 
 /** How far ahead of the frames the current segment is filled with zeros. */
 const AHEAD_BYTES = 8 << 20
@@ -97,6 +99,10 @@ export class SegmentSupply {
     return true
   }
 
+  private chunkBytes(): number {
+    return this.control.wantsRoom() ? URGENT_CHUNK_BYTES : CHUNK_BYTES
+  }
+
   private needsZeros(zeroedTo: number, aheadBytes: number): boolean {
     const { control } = this
     return zeroedTo < control.segmentLimit() && zeroedTo - control.writeOffset() < aheadBytes
@@ -115,7 +121,7 @@ export class SegmentSupply {
   }
 
   private extendCurrent(segment: number, from: number): void {
-    const to = Math.min(from + CHUNK_BYTES, this.control.segmentLimit())
+    const to = Math.min(from + this.chunkBytes(), this.control.segmentLimit())
     this.zeroWriter.writeZeros(join(this.spec.directory, segmentName(segment)), from, to)
     this.control.advanceZeroed(segment, from, to)
   }
@@ -144,7 +150,7 @@ export class SegmentSupply {
     }
     const builder = this.builder
     if (builder.filledTo < spec.segmentBytes) {
-      builder.fillBy(this.zeroWriter, builder.filledTo + CHUNK_BYTES)
+      builder.fillBy(this.zeroWriter, builder.filledTo + this.chunkBytes())
       if (builder.filledTo < spec.segmentBytes) return
     }
     const prepared = builder.publish()

@@ -7,6 +7,8 @@ import { writeWhole } from './whole-io.ts'
 
 /** Zeros written in one call: small enough not to hold up a commit beside it for long. */
 const CALL_BYTES = 256 * 1024
+/** The same where more than that is asked for, which is when commits wait for it. */
+const LARGE_CALL_BYTES = 1024 * 1024
 
 /**
  * Fills files with zeros ahead of need, durably. Where the log is written past the page cache, the zeros are, too:
@@ -27,13 +29,14 @@ export class ZeroWriter {
   /** Writes zeros over [from, to) of an existing file, both multiples of its block. Durable on return. */
   writeZeros(path: string, from: number, to: number): void {
     if (to <= from) return
-    this.zeros ??= allocateAligned(CALL_BYTES)
+    this.zeros ??= allocateAligned(LARGE_CALL_BYTES)
+    const callBytes = to - from > LARGE_CALL_BYTES ? LARGE_CALL_BYTES : CALL_BYTES
     const { bytes, isAligned } = this.zeros
     const goesDirect = isAligned && isDirect(this.method)
     const fd = this.fs.open(path, goesDirect ? openFlags('dsync') : constants.O_RDWR, FILE_MODE)
     try {
-      for (let at = from; at < to; at += CALL_BYTES) {
-        writeWhole(this.fs, fd, bytes.subarray(0, Math.min(CALL_BYTES, to - at)), at)
+      for (let at = from; at < to; at += callBytes) {
+        writeWhole(this.fs, fd, bytes.subarray(0, Math.min(callBytes, to - at)), at)
       }
       if (!goesDirect) this.fs.fullSync(fd)
     } finally {
