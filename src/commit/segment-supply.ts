@@ -87,20 +87,15 @@ export class SegmentSupply {
     const ready = control.readyState()
     const current = control.segmentSequence()
     const zeroedTo = control.zeroedTo(current)
-    if (
-      zeroedTo > 0 &&
-      this.needsZeros(zeroedTo, control.wantsRoom() ? Number.POSITIVE_INFINITY : AHEAD_BYTES)
-    ) {
-      this.extendCurrent(current, zeroedTo)
+    const isWanted = control.wantsRoom()
+    const chunkBytes = isWanted ? URGENT_CHUNK_BYTES : CHUNK_BYTES
+    if (zeroedTo > 0 && this.needsZeros(zeroedTo, isWanted ? Number.POSITIVE_INFINITY : AHEAD_BYTES)) {
+      this.extendCurrent(current, zeroedTo, chunkBytes)
       return true
     }
-    if (ready !== READY_NONE || !(control.wantsRoom() || this.needsNext())) return false
-    this.prepareNext(current + 1)
+    if (ready !== READY_NONE || !(isWanted || this.needsNext())) return false
+    this.prepareNext(current + 1, chunkBytes)
     return true
-  }
-
-  private chunkBytes(): number {
-    return this.control.wantsRoom() ? URGENT_CHUNK_BYTES : CHUNK_BYTES
   }
 
   private needsZeros(zeroedTo: number, aheadBytes: number): boolean {
@@ -120,13 +115,13 @@ export class SegmentSupply {
     if (builder !== undefined) builder.abandon()
   }
 
-  private extendCurrent(segment: number, from: number): void {
-    const to = Math.min(from + this.chunkBytes(), this.control.segmentLimit())
+  private extendCurrent(segment: number, from: number, chunkBytes: number): void {
+    const to = Math.min(from + chunkBytes, this.control.segmentLimit())
     this.zeroWriter.writeZeros(join(this.spec.directory, segmentName(segment)), from, to)
     this.control.advanceZeroed(segment, from, to)
   }
 
-  private prepareNext(sequence: number): void {
+  private prepareNext(sequence: number, chunkBytes: number): void {
     const { spec, control } = this
     // A resume has gone on in another segment meanwhile: what was begun would get its name.
     if (this.builderSequence !== sequence) this.abandon()
@@ -150,7 +145,7 @@ export class SegmentSupply {
     }
     const builder = this.builder
     if (builder.filledTo < spec.segmentBytes) {
-      builder.fillBy(this.zeroWriter, builder.filledTo + this.chunkBytes())
+      builder.fillBy(this.zeroWriter, builder.filledTo + chunkBytes)
       if (builder.filledTo < spec.segmentBytes) return
     }
     const prepared = builder.publish()
