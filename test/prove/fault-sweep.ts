@@ -8,7 +8,13 @@
 
 import { rmSync } from 'node:fs'
 import { fastDirectory, whyNoShim } from '../support/io-shim/shim.ts'
-import { findAllCalls, orderCases, type SweepCase, wasTriedAsTwin } from './fault-sweep/cases.ts'
+import {
+  findAllCalls,
+  orderCases,
+  type SweepCase,
+  type SweptCall,
+  wasTriedAsTwin,
+} from './fault-sweep/cases.ts'
 import { mustBeTold } from './fault-sweep/faults.ts'
 import { type Configuration, describeCall, SweepProcess } from './fault-sweep/process.ts'
 import { compareWithStrace, whyNoStrace } from './fault-sweep/strace.ts'
@@ -17,6 +23,7 @@ import { makeTemplates } from './io-script/templates.ts'
 import { readOptions } from './support/options.ts'
 import { type Check, type Count, finish, type PartReport } from './support/report.ts'
 
+/** The small size tries these alone; the large one exhausts them before it goes on with the others. */
 const CI_CONFIGURATIONS: readonly Configuration[] = [
   { syncMethod: 'fdatasync', stagingSlots: 1 },
   { syncMethod: 'dsync', stagingSlots: 2 },
@@ -54,6 +61,7 @@ const COMPARED = 'the calls that are covered are all that the kernel sees (strac
 const tally = {
   cases: 0,
   writeAndSyncCases: 0,
+  ciCases: 0,
   twins: 0,
   recoveries: 0,
   acknowledged: 0,
@@ -114,7 +122,7 @@ async function sweep(processes: readonly SweepProcess[], compared: Check): Promi
   )
   const calls = shares.flatMap((share) => share.calls)
   for (const text of shares.flatMap((share) => share.wrong)) fail(`without any fault: ${text}`)
-  const cases = orderCases(calls, seed).filter((one) => nameOf(one).includes(own.only ?? ''))
+  const cases = orderCases(calls, seed, isOfCi).filter((one) => nameOf(one).includes(own.only ?? ''))
   console.log(`${calls.length} calls, ${cases.length} cases, ${Math.round(performance.now() / 1000)} s`)
   const queue = cases.map((one) => ({ one, retries: 0 }))
   const timer = setInterval(() => {
@@ -133,6 +141,11 @@ async function sweep(processes: readonly SweepProcess[], compared: Check): Promi
       label: 'cases of writes and syncs',
       value: tally.writeAndSyncCases,
       of: cases.filter(isWriteOrSync).length,
+    },
+    {
+      label: `cases of ${CI_CONFIGURATIONS.map(describeConfiguration).join(' and ')}`,
+      value: tally.ciCases,
+      of: cases.filter(({ swept }) => isOfCi(swept)).length,
     },
     {
       label: 'cases that were tried by a fault that lasts and met no later call: the same run',
@@ -196,6 +209,7 @@ async function work(process: SweepProcess, queue: { one: SweepCase; retries: num
 function countCase(one: SweepCase): void {
   tally.cases++
   if (isWriteOrSync(one)) tally.writeAndSyncCases++
+  if (isOfCi(one.swept)) tally.ciCases++
   const { name } = one.swept.scenario
   triedOf.set(name, (triedOf.get(name) ?? 0) + 1)
 }
@@ -204,9 +218,16 @@ function isWriteOrSync({ swept }: SweepCase): boolean {
   return swept.call.op === 'write' || swept.call.op.endsWith('sync')
 }
 
+function isOfCi({ configuration }: SweptCall): boolean {
+  return CI_CONFIGURATIONS.includes(configuration)
+}
+
 function nameOf({ swept: { scenario, configuration, call }, fault }: SweepCase): string {
-  const { syncMethod, stagingSlots } = configuration
-  return `${syncMethod}, ${stagingSlots} slots, ${describeCall(scenario, call)}: ${fault.name}`
+  return `${describeConfiguration(configuration)}, ${describeCall(scenario, call)}: ${fault.name}`
+}
+
+function describeConfiguration({ syncMethod, stagingSlots }: Configuration): string {
+  return `${syncMethod}, ${stagingSlots} ${stagingSlots === 1 ? 'slot' : 'slots'}`
 }
 
 function fail(text: string): void {

@@ -44,6 +44,15 @@ test('a fault that does not last comes behind its twin that does, and soon: what
   assert.ok(twins > 500, `${twins} twins`)
 })
 
+test('thorough calls meet all their faults before any other call meets a second', () => {
+  const calls = callsOf(200)
+  const cases = orderCases(calls, 5, ({ call }) => call.nth % 4 === 1)
+  const behindFirst = cases.slice(calls.length).map(({ swept }) => swept.call.nth % 4 === 1)
+  const thorough = behindFirst.filter(Boolean).length
+  assert.ok(thorough > 500 && thorough < behindFirst.length, `${thorough} of ${behindFirst.length}`)
+  assert.is(behindFirst.indexOf(false), thorough)
+})
+
 test('only a fault that lasted and met no later call stands for its twin', () => {
   const [swept] = callsOf(1)
   const once = faultsFor('write').find(({ name }) => name === 'EIO, once')!

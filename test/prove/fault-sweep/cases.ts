@@ -90,20 +90,24 @@ const TWIN_DISTANCE = 32
 
 /**
  * All there is to try, the most telling first: every call with one fault, another one for each and for each seed; then
- * writes and syncs with all faults; then the rest. A fault that does not last comes soon after its twin that does:
- * where that one met no later call, both are tried (see `wasTriedAsTwin`).
+ * every other fault of it, those of writes and syncs before the rest, and the calls that are `thorough` before all
+ * others. A fault that does not last comes soon after its twin that does: where that one met no later call, both are
+ * tried (see `wasTriedAsTwin`).
  */
-export function orderCases(calls: readonly SweptCall[], seed: number): SweepCase[] {
+export function orderCases(
+  calls: readonly SweptCall[],
+  seed: number,
+  isThorough: (swept: SweptCall) => boolean = () => true,
+): SweepCase[] {
   const first: SweepCase[] = []
-  const telling: SweepCase[] = []
-  const rest: SweepCase[] = []
+  const others: SweepCase[][] = [[], [], [], []]
   for (const [index, swept] of calls.entries()) {
     const faults = faultsFor(swept.call.op)
     const chosen = (index + seed) % faults.length
-    const others = WRITES_AND_SYNCS.includes(swept.call.op) ? telling : rest
-    for (const [at, fault] of faults.entries()) (at === chosen ? first : others).push({ swept, fault })
+    const rank = (isThorough(swept) ? 0 : 2) + (WRITES_AND_SYNCS.includes(swept.call.op) ? 0 : 1)
+    for (const [at, fault] of faults.entries()) (at === chosen ? first : others[rank]!).push({ swept, fault })
   }
-  return [...first, ...twinsBehind(telling, seed), ...twinsBehind(rest, seed)]
+  return [...first, ...others.flatMap((cases) => twinsBehind(cases, seed))]
 }
 
 /** Neighbours make the same mistakes: what does not fit into the time is spread over all. */
