@@ -178,7 +178,8 @@ function callGenerator(output: MagicString, { node, kind }: FoundCall): void {
 
 function addArgument(output: MagicString, { node }: FoundCall, argument: string): void {
   const isFirst = (node.arguments as AnyNode[]).length === 0
-  output.appendLeft(node.end - 1, isFirst ? argument : `, ${argument}`)
+  // To the right of what closes a call that is the last argument.
+  output.appendRight(node.end - 1, isFirst ? argument : `, ${argument}`)
 }
 
 function markRaw(output: MagicString, { raw }: FoundFunction): void {
