@@ -33,7 +33,7 @@ const PARTS = [
   { name: 'power-cuts', ci: 150, full: 600 },
   { name: 'damaged-logs', ci: 140, full: 650 },
   { name: 'crash-states', ci: 195, full: 1600 },
-  { name: 'schedules', ci: 190, full: 800 },
+  { name: 'schedules', ci: 190, full: 900 },
   { name: 'mutants', full: 500 },
 ]
 
