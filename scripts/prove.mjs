@@ -28,13 +28,13 @@ const PARTS = [
   { name: 'stress', ci: 40, full: 230 },
   { name: 'fsyncgate', ci: 70, full: 330 },
   { name: 'kills', ci: 80, full: 450 },
-  { name: 'worker-deaths', ci: 100, full: 800 },
+  { name: 'worker-deaths', ci: 100, full: 650 },
   { name: 'fault-sweep', ci: 110, full: 700 },
   { name: 'power-cuts', ci: 150, full: 600 },
   { name: 'damaged-logs', ci: 140, full: 650 },
   { name: 'crash-states', ci: 195, full: 1600 },
   { name: 'schedules', ci: 190, full: 900 },
-  { name: 'mutants', full: 500 },
+  { name: 'mutants', full: 380 },
 ]
 
 /** The most that all of them together may take. */

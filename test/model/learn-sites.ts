@@ -7,7 +7,7 @@ import type { Violation } from './scheduling.ts'
 import { type SiteTable, SiteWatch } from './sites.ts'
 import { World } from './world.ts'
 
-/** So many runs in a row must bring nothing new. */
+/** So many runs in a row must bring nothing new. What they miss is found out later (`confirms`), and begins anew. */
 const QUIET_RUNS = 200
 const RANDOM_RUNS = 3000
 const ORDERED_RUNS = 3000
@@ -53,8 +53,10 @@ export class SiteLearner {
     }
     const few = new DepthFirst(1, this.watch.table(this.watched.sites.length))
     const ordered = new World(this.configuration, this.watched, few)
-    for (let run = 0; run < ORDERED_RUNS; run++) {
+    quietRuns = 0
+    for (let run = 0; run < ORDERED_RUNS && quietRuns < QUIET_RUNS; run++) {
       this.runWatched(ordered)
+      quietRuns = this.watch.hasLearned ? 0 : quietRuns + 1
       if (!few.nextRun()) break
     }
     for (const schedule of lessons) {
