@@ -14,13 +14,15 @@ export const READY_ROTATING = 2
 
 /** Zeros written and synced in one go: small enough not to stand in the way of a commit for long. */
 const CHUNK_BYTES = 1 << 19
-/** The same while a leader waits for them: no commit is held up then, and large writes are the quickest. */
+/** The same while a leader waits for them, or is about to: large writes get their share of the disk beside its own. */
 const URGENT_CHUNK_BYTES = 4 << 20
 
 /** How far ahead of the frames the current segment is filled with zeros. */
 const AHEAD_BYTES = 8 << 20
 /** The next segment is begun when this part of the current one is used. */
 const NEXT_FROM_PART = 0.25
+/** This part of a segment may be missing from what should be made of the next one by now. */
+const LAG_PART = 0.125
 
 /** What stays the same in every segment of a log. */
 export interface SupplySpec {
@@ -62,10 +64,16 @@ export class SegmentSupply {
   /** Is enough made ahead that the next chunk may wait, and leave the disk to the commits? */
   get isAhead(): boolean {
     const { control } = this
-    const limit = control.segmentLimit()
-    const used = control.writeOffset()
     if (this.needsZeros(control.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return false
-    return this.builder === undefined || this.builder.filledTo / this.spec.segmentBytes > used / limit
+    return this.lagPart() <= 0
+  }
+
+  /** What is missing of the next segment, that is to be whole when the current one is used up: a part of a segment. */
+  private lagPart(): number {
+    const { control, builder, spec } = this
+    if (builder === undefined) return 0
+    const usedPart = control.writeOffset() / control.segmentLimit()
+    return (usedPart - NEXT_FROM_PART) / (1 - NEXT_FROM_PART) - builder.filledTo / spec.segmentBytes
   }
 
   /** Should whoever stages now ring the keeper? */
@@ -88,7 +96,7 @@ export class SegmentSupply {
     const current = control.segmentSequence()
     const zeroedTo = control.zeroedTo(current)
     const isWanted = control.wantsRoom()
-    const chunkBytes = isWanted ? URGENT_CHUNK_BYTES : CHUNK_BYTES
+    const chunkBytes = isWanted || this.lagPart() > LAG_PART ? URGENT_CHUNK_BYTES : CHUNK_BYTES
     if (zeroedTo > 0 && this.needsZeros(zeroedTo, isWanted ? Number.POSITIVE_INFINITY : AHEAD_BYTES)) {
       this.extendCurrent(current, zeroedTo, chunkBytes)
       return true

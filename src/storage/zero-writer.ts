@@ -7,8 +7,8 @@ import { writeWhole } from './whole-io.ts'
 
 /** Zeros written in one call: small enough not to hold up a commit beside it for long. */
 const CALL_BYTES = 256 * 1024
-/** The same where more than that is asked for, which is when commits wait for it. */
-const LARGE_CALL_BYTES = 1024 * 1024
+/** The same where as much is asked for, which is when commits wait for it, or will. */
+const LARGE_CALL_BYTES = 4 * 1024 * 1024
 
 /**
  * Fills files with zeros ahead of need, durably. Where the log is written past the page cache, the zeros are, too:
@@ -30,7 +30,7 @@ export class ZeroWriter {
   writeZeros(path: string, from: number, to: number): void {
     if (to <= from) return
     this.zeros ??= allocateAligned(LARGE_CALL_BYTES)
-    const callBytes = to - from > LARGE_CALL_BYTES ? LARGE_CALL_BYTES : CALL_BYTES
+    const callBytes = to - from >= LARGE_CALL_BYTES ? LARGE_CALL_BYTES : CALL_BYTES
     const { bytes, isAligned } = this.zeros
     const goesDirect = isAligned && isDirect(this.method)
     const fd = this.fs.open(path, goesDirect ? openFlags('dsync') : constants.O_RDWR, FILE_MODE)

@@ -1,8 +1,12 @@
 // What a leader may have to wait for: zeros that the segment-keeper writes behind the newest frame.
 
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openLog } from '../../src/index.ts'
+import { CLIENT_KEEPER } from '../../src/shared/clients.ts'
+import { SimulatedLog } from '../regression/simulated-threads.ts'
 import { eventually } from '../support/eventually.ts'
 import { closeAll, openFaulty } from '../support/failing-log.ts'
 import { Faults } from '../support/faults.ts'
@@ -58,6 +62,31 @@ test('with two slots, no frame is written to the next segment while one of the s
   for (const { error } of await Promise.all([first, second])) assert.is(error, undefined)
   assert.is(log.stats().rotations, 1)
   await closeAll(log, producers)
+})
+
+test('the segment-keeper makes the next segment in larger pieces when it falls behind the frames', () => {
+  const log = new SimulatedLog({ segmentBytes: 8 * MIB })
+  const [keeper, producer] = [log.start(CLIENT_KEEPER), log.start()]
+  const { control, supply } = keeper.context
+  control.storeKeeperClient(keeper.context.client)
+  while (supply.makeRoom()) {
+    // Zeros up to the end of the segment; the next one is not due yet.
+  }
+  const useUpTo = (part: number): void => {
+    while (control.writeOffset() < part * 8 * MIB) producer.commit('x'.repeat(200_000))
+  }
+  const madeBytes = (): number => {
+    const made = readdirSync(log.directory).filter((name) => name.endsWith('.tmp'))
+    return made.reduce((sum, name) => sum + statSync(join(log.directory, name)).size, 0)
+  }
+  useUpTo(0.25)
+  const sizes = [0.25, 0.3, 0.75].map((part) => {
+    useUpTo(part)
+    supply.makeRoom()
+    return madeBytes()
+  })
+  assert.equal(sizes, [MIB / 2, MIB, 5 * MIB])
+  supply.abandon()
 })
 
 /** Resolves when somebody waits for room, or soon. */
