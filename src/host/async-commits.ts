@@ -6,8 +6,8 @@ import { waitAsync } from '../shared/atomics.ts'
 import { PHASE_OPEN, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import type { Batch } from './batch.ts'
 import { verdictError } from './failure.ts'
-import { LongTurn } from './long-turn.ts'
 import { EntryQueue, lsnOfEntry, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
+import { Turn } from './turn.ts'
 
 /** How often a thread with pending promises looks whether somebody died; it also keeps the thread alive. */
 const GUARD_MS = 25
@@ -21,7 +21,8 @@ export interface QueuedCommit {
 
 /**
  * The promises of one producer. The committer leads for them: it is rung once per event-loop turn, and this
- * thread waits with one Atomics.waitAsync, however many promises are pending.
+ * thread waits with one Atomics.waitAsync, however many promises are pending. Or this thread leads itself, where
+ * that is quicker (Turn): never twice without a round of the event loop in between.
  */
 export class AsyncCommits {
   private readonly context: CommitContext
@@ -29,10 +30,11 @@ export class AsyncCommits {
   private readonly watch: Watch
   private readonly pending: EntryQueue<PendingEntry>
   private readonly queued: EntryQueue<QueuedCommit>
-  private readonly longTurn: LongTurn
+  private readonly turn: Turn
   private flushes: PendingEntry[]
   private pushed: (() => void)[]
   private isTurnScheduled: boolean
+  private isLeadScheduled: boolean
   private isWaiting: boolean
   private guard: NodeJS.Timeout | undefined
   private isGuardHeld: boolean
@@ -41,18 +43,21 @@ export class AsyncCommits {
   private guardedCount: number
   private leave: (() => void) | undefined
   private readonly endTurn: () => void
+  private readonly leadTurn: () => void
   private readonly wake: () => void
 
-  constructor(context: CommitContext, leader: Leader, watch: Watch) {
+  /** @param ownLeadMs see Turn */
+  constructor(context: CommitContext, leader: Leader, watch: Watch, ownLeadMs: number) {
     this.context = context
     this.leader = leader
     this.watch = watch
     this.pending = new EntryQueue()
     this.queued = new EntryQueue()
-    this.longTurn = new LongTurn(context)
+    this.turn = new Turn(context, ownLeadMs)
     this.flushes = []
     this.pushed = []
     this.isTurnScheduled = false
+    this.isLeadScheduled = false
     this.isWaiting = false
     this.guard = undefined
     this.isGuardHeld = false
@@ -60,6 +65,7 @@ export class AsyncCommits {
     this.guardedCount = 0
     this.leave = undefined
     this.endTurn = (): void => this.onTurnEnd()
+    this.leadTurn = (): void => this.onLeadTurn()
     this.wake = (): void => this.onWake()
   }
 
@@ -75,7 +81,7 @@ export class AsyncCommits {
   addPublished(entry: PendingEntry): void {
     this.pending.push(entry)
     this.scheduleTurn()
-    this.longTurn.notePublished()
+    this.turn.notePublished(entry.lastLsn - entry.firstLsn + 1)
   }
 
   addFlush(entry: PendingEntry): void {
@@ -128,18 +134,40 @@ export class AsyncCommits {
 
   private scheduleTurn(): void {
     if (this.isTurnScheduled) return
-    this.longTurn.beginTurn()
+    this.turn.begin()
     queueMicrotask(this.endTurn)
     // Last: a call that is cut off before this leaves no turn behind that never ends.
     this.isTurnScheduled = true
   }
 
-  /** Once per turn: rings the committer, and waits unless it does already. */
+  /** Once per turn: rings the committer, and waits unless it does already; or is about to lead. */
   private onTurnEnd(): void {
     this.isTurnScheduled = false
     this.pushQueued()
+    // What was published since that was decided is led with the rest.
+    if (this.isLeadScheduled) return
+    if (this.turn.shallLead()) {
+      // Not at once: promises that are settled may commit again without end, and nothing else of this thread would run.
+      setImmediate(this.leadTurn)
+      this.isLeadScheduled = true
+      return
+    }
+    this.ringAndWait()
+  }
+
+  private ringAndWait(): void {
     this.context.control.ringCommitter()
     this.waitForWake()
+  }
+
+  private onLeadTurn(): void {
+    this.isLeadScheduled = false
+    this.leader.tryLead()
+    this.settleDecided()
+    this.pushQueued()
+    // Somebody else leads, or something stands in the way; or not all of it went into one frame.
+    if (this.pendingCount > 0) this.ringAndWait()
+    else this.releaseGuard()
   }
 
   /** Waits for the oldest promise to be decided, or for ring space. */

@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads'
 import type { CommitContext } from '../commit/context.ts'
 import { joinProtocol, systemClock } from '../commit/join.ts'
 import { ProcLiveness } from '../commit/liveness.ts'
@@ -68,5 +69,6 @@ function connectTo(handle: LogHandle): Producer {
     context.clients.freeLine(context.client)
     throw closedError(undefined)
   }
-  return new Producer(context)
+  // The event loop of the main thread is never held up.
+  return new Producer(context, isMainThread ? 0 : handle.ownLeadMicros / 1000)
 }

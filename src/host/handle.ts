@@ -20,6 +20,7 @@ export interface LogHandle {
   readonly logId: Uint8Array
   readonly maxOutstandingRecords: number
   readonly sealIdleMs: number
+  readonly ownLeadMicros: number
   readonly fileSystem: FileSystemModule | undefined
 }
 
@@ -63,7 +64,7 @@ export function attachHandle(handle: unknown): SharedMemory {
 }
 
 function hasSoundFields(handle: Partial<LogHandle>): boolean {
-  const { directory, logId, syncMethod, maxOutstandingRecords, sealIdleMs, fileSystem } = handle
+  const { directory, logId, syncMethod, maxOutstandingRecords, fileSystem } = handle
   return (
     typeof directory === 'string' &&
     isAbsolute(directory) &&
@@ -72,10 +73,14 @@ function hasSoundFields(handle: Partial<LogHandle>): boolean {
     SYNC_METHODS.includes(syncMethod as SyncMethod) &&
     Number.isSafeInteger(maxOutstandingRecords) &&
     maxOutstandingRecords! > 0 &&
-    Number.isSafeInteger(sealIdleMs) &&
-    sealIdleMs! >= 0 &&
+    isCount(handle.sealIdleMs) &&
+    isCount(handle.ownLeadMicros) &&
     (fileSystem === undefined || typeof fileSystem?.module === 'string')
   )
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function checkMemory(buffer: SharedArrayBuffer): void {

@@ -93,6 +93,7 @@ async function openLocked(
     logId: recovered.logId,
     maxOutstandingRecords,
     sealIdleMs: options.sealIdleMs,
+    ownLeadMicros: options.ownLeadMicros,
     fileSystem: options.fileSystem,
   })
   rememberMemory(memory.region, memory)

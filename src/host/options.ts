@@ -25,6 +25,11 @@ export interface OpenOptions {
   stallWarnMs?: number
   /** After so long without commits a seal is written, which proves the last batch durable; 0: never. Default 50. */
   sealIdleMs?: number
+  /**
+   * A worker thread whose promises alone are waiting writes them itself while writes have lately lasted at most so many
+   * microseconds: its event loop stands still meanwhile. 0: an internal thread always does. Default 500. Never the main thread.
+   */
+  ownLeadMicros?: number
   /** `ofd` (default) keeps other processes out; `none` where no lock can be had: then make sure yourself. */
   lock?: 'ofd' | 'none'
   /** The first LSN of a log that does not exist yet, default 1. */
@@ -48,6 +53,7 @@ export interface ResolvedOptions {
   maxProducers: number
   stallWarnMs: number
   sealIdleMs: number
+  ownLeadMicros: number
   lock: 'ofd' | 'none'
   firstLsn: number | undefined
   keepSpares: number
@@ -66,6 +72,7 @@ const NAMES: readonly (keyof OpenOptions)[] = [
   'maxProducers',
   'stallWarnMs',
   'sealIdleMs',
+  'ownLeadMicros',
   'lock',
   'firstLsn',
   'keepSpares',
@@ -100,6 +107,7 @@ export function resolveOptions(directory: string, options: OpenOptions = {}): Re
     maxProducers: checkInteger('maxProducers', options.maxProducers ?? 256, MAX_CLIENTS_LIMIT - 8, 1),
     stallWarnMs: checkInteger('stallWarnMs', options.stallWarnMs ?? 1000, 2 ** 31 - 1, 1),
     sealIdleMs: checkInteger('sealIdleMs', options.sealIdleMs ?? 50, 2 ** 31 - 1),
+    ownLeadMicros: checkInteger('ownLeadMicros', options.ownLeadMicros ?? 500, 2 ** 31 - 1),
     lock: checkChoice('lock', options.lock ?? 'ofd', ['ofd', 'none']),
     firstLsn: undefined,
     keepSpares: checkInteger('keepSpares', options.keepSpares ?? 2, 1000),

@@ -49,14 +49,17 @@ export class Producer {
   /** First LSN that was appended and that no flush has told of; 0 when there is none. */
   #firstUnflushedLsn: number
 
-  /** @internal use `connect(handle)` or `log.connect()` */
-  constructor(context: CommitContext) {
+  /**
+   * @internal use `connect(handle)` or `log.connect()`
+   * @param ownLeadMs its promises may be written by this thread itself while writes last no longer; 0: never
+   */
+  constructor(context: CommitContext, ownLeadMs: number) {
     this.#context = context
     const leader = new Leader(context)
     const watch = new Watch(context, leader)
     this.#follower = new Follower(context, leader, watch)
     this.#placer = new Placer(context, leader, watch, this.#follower)
-    this.#async = new AsyncCommits(context, leader, watch)
+    this.#async = new AsyncCommits(context, leader, watch, ownLeadMs)
     this.#reader = new RecordReader(
       (context.ring.maxReservationGranules << GRANULE_SHIFT) - RECORD_HEADER_BYTES,
     )

@@ -59,6 +59,8 @@ test('a handle with any damaged field is refused, and harms the log in no way', 
     'syncMethod',
     'logId',
     'maxOutstandingRecords',
+    'sealIdleMs',
+    'ownLeadMicros',
   ] as const) {
     for (const value of [undefined, null, {}, -1, Number.NaN])
       await refuses(`${field}: ${value}`, { [field]: value })

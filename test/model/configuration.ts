@@ -16,6 +16,8 @@ export interface ThreadPlan {
   survives?: 'cut off' | 'thrown'
   /** It has an event loop: what it commits and flushes are promises. */
   isAsync?: boolean
+  /** It leads for its own promises, whenever it is alone with them; else the committer does. */
+  leadsItself?: boolean
 }
 
 /** One small log, its threads, and what may go wrong. */

@@ -1,4 +1,6 @@
-import type { Configuration, ThreadPlan } from './configuration.ts'
+import type { ThreadPlan } from './configuration.ts'
+import { withEventLoops, withKeeper } from './event-loop-configurations.ts'
+import { type Exploration, FAR, make, NEAR_SIGN, NEAR_WRAP, NO_FAILURE } from './exploration.ts'
 import {
   appending,
   batching,
@@ -8,49 +10,13 @@ import {
   cutOff,
   givingUp,
   keeper,
+  leadingItself,
   mixing,
   overflowing,
   promising,
   repeat,
   resuming,
 } from './thread-plans.ts'
-
-/** A configuration, and how it is explored. */
-export interface Exploration extends Configuration {
-  /** Preemptions: all schedules with so many. */
-  bound: number
-  /** Random schedules in place of all; `bound` is then the number of priority changes. */
-  isRandom: boolean
-  /** One of those whose schedules are to be seen in full, whenever there is time for anything. */
-  isCore: boolean
-}
-
-const BASE: Omit<Exploration, 'name' | 'threads'> = {
-  ringGranules: 8,
-  slots: 1,
-  committerRecords: 2,
-  method: 'fdatasync',
-  firstLsn: 1,
-  ringPosition: 0,
-  segmentFrames: 8,
-  payloadBytes: 8,
-  limits: { deaths: 0, faults: 0, timeOuts: 0 },
-  seals: false,
-  bound: 2,
-  isRandom: false,
-  isCore: false,
-}
-
-/** Near the wrap of the sequence's sign, and of the position: see docs/protocol.md, "Counters that wrap". */
-const NEAR_SIGN = { firstLsn: 2 ** 31 - 1, ringPosition: 2 ** 31 - 1 }
-const NEAR_WRAP = { firstLsn: 2 ** 32 - 1, ringPosition: -1 }
-const FAR = { firstLsn: 2 ** 40 + 2 ** 32 - 2, ringPosition: -3 }
-
-const NO_FAILURE = { deaths: 0, faults: 0, timeOuts: 0 }
-
-function make(name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration {
-  return { ...BASE, name, threads, ...changes }
-}
 
 /** By slots: what is explored with one staging slot is explored with two as well. */
 function explorationsWith(slots: number): Exploration[] {
@@ -186,81 +152,6 @@ function explorationsWith(slots: number): Exploration[] {
   ]
 }
 
-/** Promises: the committer leads for those who wait for them. */
-function withEventLoops(slots: number): Exploration[] {
-  const tiny = { ringGranules: 4 }
-  const death = { ...NO_FAILURE, deaths: 1 }
-  const fault = { ...NO_FAILURE, faults: 1 }
-  const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
-    make(`promises: ${name}, D=${slots}`, [...threads, committer()], { slots, ...changes })
-  return [
-    named('2 commits', [promising(2)], tiny),
-    named('2 commits, a turn each', [promising(2, true)], NEAR_WRAP),
-    named('2 threads x 1 commit', [promising(1), promising(1)], { bound: 1, ...NEAR_SIGN }),
-    named('beside a thread that blocks', [promising(2, true), committing(1)], { bound: 1, method: 'dsync' }),
-    named('full ring', [promising(3)], { ringGranules: 2, method: 'dsync' }),
-    named('full ring, beside a thread that blocks', [promising(3), committing(1)], {
-      ringGranules: 2,
-      bound: 1,
-    }),
-    named('batch, append and flush', [mixing()], { ...tiny, method: 'dsync', ...FAR }),
-    named('early re-checks', [promising(2, true)], { limits: { ...NO_FAILURE, timeOuts: 1 } }),
-    named('1 death', [promising(2, true)], { limits: death, bound: 1 }),
-    named('1 death, beside a thread that blocks', [promising(1), committing(1)], { limits: death, bound: 0 }),
-    named('1 death, 2 threads', [promising(1), promising(1)], { limits: death, bound: 0, method: 'dsync' }),
-    named('1 death, full ring', [promising(3)], { limits: death, bound: 1, ringGranules: 2 }),
-    named('1 call cut off', [cutOff(promising(2, true))], { limits: death, bound: 1, method: 'dsync' }),
-    named('1 call cut off, full ring', [cutOff(promising(3))], { limits: death, bound: 1, ringGranules: 2 }),
-    named('1 stack overflow', [cutOff(promising(2, true), 'thrown')], { limits: death, bound: 1 }),
-    named('1 stack overflow, batch', [overflowing()], { limits: death, bound: 0, ...tiny }),
-    named('1 failure', [promising(2, true)], { limits: fault }),
-    named('1 failure, resume', [promising(2, true), resuming()], { limits: fault, bound: 1 }),
-    named('1 call cut off, 1 failure, resume', [cutOff(promising(2, true)), resuming()], {
-      limits: { ...death, faults: 1 },
-      bound: 0,
-    }),
-    named('close', [promising(2, true), closing()], { bound: 1 }),
-    named('close gives up', [promising(2, true), givingUp()], { bound: 1 }),
-  ]
-}
-
-/** The segment-keeper makes room, and whoever needs it waits for its answer. */
-function withKeeper(slots: number): Exploration[] {
-  const death = { ...NO_FAILURE, deaths: 1 }
-  const fault = { ...NO_FAILURE, faults: 1 }
-  const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
-    make(`keeper: ${name}, D=${slots}`, [...threads, keeper()], { slots, segmentFrames: 1, ...changes })
-  return [
-    named('1 thread, segments of one frame', [committing(2)], { method: 'dsync' }),
-    named('2 threads, zeros and segments', repeat(2, 2), { segmentFrames: 2, zeroedFrames: 1, bound: 1 }),
-    named('promises', [promising(2, true), committer()], { bound: 1, method: 'dsync' }),
-    named('1 death', [committing(2)], { limits: death, bound: 1 }),
-    named('1 death, 2 threads, zeros', repeat(2, 1), {
-      limits: death,
-      bound: 0,
-      segmentFrames: 2,
-      zeroedFrames: 0,
-      method: 'dsync',
-    }),
-    named('1 death, promises', [promising(2, true), committer()], {
-      limits: death,
-      bound: 0,
-      method: 'dsync',
-    }),
-    named('1 failure', [committing(2)], { limits: fault, bound: 1 }),
-    named('1 failure, 2 threads, zeros', repeat(2, 1), {
-      limits: fault,
-      bound: 1,
-      segmentFrames: 2,
-      zeroedFrames: 0,
-      method: 'dsync',
-    }),
-    named('1 failure, resume', [committing(3), resuming()], { limits: fault, bound: 1, method: 'dsync' }),
-    named('1 failure, promises', [promising(2, true), committer()], { limits: fault, bound: 0 }),
-    named('close', [committing(2), closing()], { bound: 1 }),
-  ]
-}
-
 /** Explored at random: too many schedules to see them all. */
 function randomWith(slots: number): Exploration[] {
   const named = (name: string, threads: ThreadPlan[], changes: Partial<Exploration> = {}): Exploration =>
@@ -312,11 +203,15 @@ function randomWith(slots: number): Exploration[] {
     named('promises', [promising(2, true), promising(2), mixing(), committing(1), committer()], {
       ringGranules: 4,
     }),
-    named('promises, everything', [promising(3), mixing(), committing(1), resuming(), committer()], {
-      ringGranules: 4,
-      segmentFrames: 2,
-      limits: everything,
-    }),
+    named(
+      'promises, everything',
+      [leadingItself(promising(3)), mixing(), committing(1), resuming(), committer()],
+      {
+        ringGranules: 4,
+        segmentFrames: 2,
+        limits: everything,
+      },
+    ),
     named('promises, calls cut off', [cutOff(mixing()), overflowing(), committing(2), committer()], {
       ringGranules: 4,
       limits: { deaths: 2, faults: 1, timeOuts: 1 },
@@ -326,10 +221,14 @@ function randomWith(slots: number): Exploration[] {
       zeroedFrames: 1,
       limits: everything,
     }),
-    named('keeper, close gives up', [committing(2), promising(2, true), givingUp(), committer(), keeper()], {
-      segmentFrames: 1,
-      limits: everything,
-    }),
+    named(
+      'keeper, close gives up',
+      [committing(2), leadingItself(promising(2, true)), givingUp(), committer(), keeper()],
+      {
+        segmentFrames: 1,
+        limits: everything,
+      },
+    ),
   ]
 }
 

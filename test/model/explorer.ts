@@ -1,7 +1,7 @@
 import type { Change } from '../support/mutate.ts'
 import { buildProtocol, type LoadedProtocol, loadProtocol } from './build-protocol.ts'
-import type { Exploration } from './configurations.ts'
 import { DepthFirst } from './depth-first.ts'
+import type { Exploration } from './exploration.ts'
 import { SiteLearner } from './learn-sites.ts'
 import { PriorityRandom } from './priority-random.ts'
 import { Replay } from './replay.ts'

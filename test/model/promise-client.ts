@@ -41,9 +41,10 @@ export class PromiseClient {
     loop: EventLoop,
     records: readonly EncodableRecord[],
     ledger: Ledger,
+    leadsItself: boolean,
   ) {
     this.number = number
-    this.producer = new Producer(context)
+    this.producer = new Producer(context, leadsItself ? Number.POSITIVE_INFINITY : 0)
     this.loop = loop
     this.inputs = records.map(({ payload }) => ({ payload }))
     this.ledger = ledger

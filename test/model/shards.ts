@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { Exploration } from './configurations.ts'
+import type { Exploration } from './exploration.ts'
 import shardUrl from './explore-shard.ts?url'
 import type { ExploreOptions } from './explorer.ts'
 import type { Explored } from './tally.ts'

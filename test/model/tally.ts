@@ -1,5 +1,5 @@
 import type { LoadedProtocol } from './build-protocol.ts'
-import type { Exploration } from './configurations.ts'
+import type { Exploration } from './exploration.ts'
 import { Replay } from './replay.ts'
 import { type Violation, writeSchedule } from './scheduling.ts'
 import { World } from './world.ts'

@@ -41,6 +41,11 @@ export function promising(commits: number, isTurnEach = false): ThreadPlan {
   return { tasks, isMortal: true, isAsync: true }
 }
 
+/** The same, and it leads itself when nobody else hands out LSNs. */
+export function leadingItself(plan: ThreadPlan): ThreadPlan {
+  return { ...plan, leadsItself: true }
+}
+
 export function keeper(): ThreadPlan {
   return { tasks: [{ kind: 'keep' }], isDaemon: true, isMortal: true, isAsync: true }
 }

@@ -267,7 +267,14 @@ export class World {
     if (isKeeper)
       made.keeper = new protocol.Keeper(context, { fileSystem: fs, directory: '' } as never, NO_PORT)
     else if (loop !== undefined)
-      made.client = new protocol.PromiseClient(index, context, loop, records, this.promises)
+      made.client = new protocol.PromiseClient(
+        index,
+        context,
+        loop,
+        records,
+        this.promises,
+        plan?.leadsItself === true,
+      )
     return made
   }
 

@@ -68,8 +68,8 @@ export const MUTANTS_OF_CALLS: readonly Mutant[] = [
     edits: [
       {
         file: ASYNC,
-        find: '    this.pushQueued()\n    this.context.control.ringCommitter()\n',
-        replace: '    this.pushQueued()\n',
+        find: '    this.context.control.ringCommitter()\n    this.waitForWake()\n',
+        replace: '    this.waitForWake()\n',
       },
     ],
     killedBy: { file: GROUP_COMMIT, test: 'promises settle without any timer', endsFile: true },

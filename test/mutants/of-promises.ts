@@ -50,11 +50,23 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: ASYNC,
-        find: '    this.pushQueued()\n    this.context.control.ringCommitter()\n',
-        replace: '    this.pushQueued()\n',
+        find: '    this.context.control.ringCommitter()\n    this.waitForWake()\n',
+        replace: '    this.waitForWake()\n',
       },
     ],
     killedBy: { exploration: 'promises: 2 commits, D=1' },
+  },
+  {
+    name: 'a thread that leads itself leaves to nobody what it could not lead',
+    promise: 'P10',
+    edits: [
+      {
+        file: ASYNC,
+        find: 'if (this.pendingCount > 0) this.ringAndWait()',
+        replace: 'if (this.pendingCount > 0) this.waitForWake()',
+      },
+    ],
+    killedBy: { exploration: 'promises: led by their thread, full ring, D=1' },
   },
   {
     name: 'a woken thread waits anew before its turn has ended, for nothing',

@@ -11,7 +11,8 @@
 // schedule at which the disk changed or somebody was told something, every disk that a crash can leave is recovered
 // by the production code and compared with what was told.
 
-import { EXPLORATIONS, type Exploration } from '../model/configurations.ts'
+import { EXPLORATIONS } from '../model/configurations.ts'
+import type { Exploration } from '../model/exploration.ts'
 import { Shards } from '../model/shards.ts'
 import { describeExplored, describeFailure, type Explored } from '../model/tally.ts'
 import { createRandom } from '../support/random.ts'

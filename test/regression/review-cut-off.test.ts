@@ -24,7 +24,7 @@ test('a promise commit that was cut off before its turn began does not hold up t
     if (isCut) throw CUT
     return performance.now()
   }
-  const producer = new Producer(log.start(undefined, { wallMs: Date.now, monotonicMs }).context)
+  const producer = new Producer(log.start(undefined, { wallMs: Date.now, monotonicMs }).context, 0)
   isCut = true
   const first = producer.commit({ payload: 'cut off' })
   isCut = false
@@ -41,7 +41,7 @@ test('a promise commit that was cut off before its turn began does not hold up t
 test('a promise is settled also when the call that was at it is cut off', async () => {
   const log = new SimulatedLog()
   const [client, other] = [log.start(), log.start()]
-  const producer = new Producer(client.context)
+  const producer = new Producer(client.context, 0)
   const { signal } = new AbortController()
   signal.removeEventListener = () => {
     signal.removeEventListener = () => {}
@@ -59,7 +59,7 @@ test('a promise is settled also when the call that was at it is cut off', async 
 test('a flush that waits for queued commits goes on although the call that pushed them was cut off', async () => {
   const log = new SimulatedLog()
   const { context, leader, watch } = log.start()
-  const commits = new AsyncCommits(context, leader, watch)
+  const commits = new AsyncCommits(context, leader, watch, 0)
   const batch = { records: [], granules: 0 }
   const queue = (): void => commits.addQueued({ entry: pendingEntry(), batch, publish: () => true })
   let calls = 0
@@ -96,7 +96,7 @@ test('a thread that dies as it wakes a promise client does not leave that to its
   const [client, dead, other] = [log.start(), log.start(), log.start()]
   const { clients } = client.context
   const line = client.context.client
-  const producer = new Producer(client.context)
+  const producer = new Producer(client.context, 0)
   const first = producer.commit({ payload: 'its waker dies' })
   await Promise.resolve()
   replaceNext(dead.context.clients, 'wakeClient', () => {

@@ -75,7 +75,7 @@ test('a frame is not taken over from a thread that has come back to it meanwhile
 test('a queued commit is published once, also when the call that pushed it was cut off behind that', async () => {
   const log = new SimulatedLog()
   const [client, other] = [log.start(), log.start()]
-  const producer = new Producer(client.context)
+  const producer = new Producer(client.context, 0)
   const filler = 'f'.repeat(60_000)
   while (producer.tryAppend({ payload: filler }) !== undefined) {
     // until the ring is full

@@ -38,7 +38,7 @@ test('a promise commit finds a dead leader by itself when the committer does not
   const [server, dead, client] = [log.start(CLIENT_COMMITTER), log.start(), log.start()]
   // Alive, and never gets to look.
   server.context.control.storeCommitterClient(server.context.client)
-  const producer = new Producer(client.context)
+  const producer = new Producer(client.context, 0)
   const committed = producer.commit({ payload: 'in the frame of the dead' })
   dead.abandonInWrite('of the dead')
   dead.die()
@@ -82,7 +82,7 @@ test('who publishes the record that others wait behind, and does not lead, wakes
   const log = new SimulatedLog()
   const [slow, follower] = [log.start(), log.start()]
   const { control, ring } = slow.context
-  const producer = new Producer(slow.context)
+  const producer = new Producer(slow.context, 0)
   let wakeValue: number | undefined
   // Between its reservation and its publication.
   beforeNext(ring, 'publishPlace', () => {

@@ -79,6 +79,7 @@ export class SimulatedLog {
       logId,
       maxOutstandingRecords,
       sealIdleMs: 0,
+      ownLeadMicros: 0,
       fileSystem: undefined,
     }
     rememberMemory(this.memory.region, this.memory)

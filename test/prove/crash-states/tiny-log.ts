@@ -78,6 +78,7 @@ export function openTinyLog(directory: string, options: TinyOptions): Promise<Lo
     logId: recovered.logId,
     maxOutstandingRecords: recoverOptions.maxOutstandingRecords,
     sealIdleMs: 3,
+    ownLeadMicros: 500,
     fileSystem: options.fileSystem,
   })
   rememberMemory(memory.region, memory)

@@ -1,4 +1,4 @@
-import type { Exploration } from '../../model/configurations.ts'
+import type { Exploration } from '../../model/exploration.ts'
 import { exploreInParts, type Shards } from '../../model/shards.ts'
 import type { Explored } from '../../model/tally.ts'
 import { createRandom } from '../../support/random.ts'
