@@ -224,7 +224,8 @@ export class Leader {
     const slot = slots.slotIndexOf(frame)
     const at = slots.bufferAt(frame)
     ring.copyOut(prefix.from, prefix.split, prefix.to, at + FRAME_HEADER_BYTES)
-    context.memory.bytes.fill(0, at + FRAME_HEADER_BYTES + bodyBytes, at + length)
+    // By words: V8 fills shared bytes one by one.
+    context.memory.words.fill(0, (at + FRAME_HEADER_BYTES + bodyBytes) >>> 2, (at + length) >>> 2)
     header.flags = flags
     header.segmentSequence = control.segmentSequence()
     header.offset = control.writeOffset()

@@ -118,7 +118,7 @@ export const DEFECTS_OF_THE_ORIGINAL: readonly Mutant[] = [
     edits: [
       {
         file: 'src/commit/leader.ts',
-        find: '    context.memory.bytes.fill(0, at + FRAME_HEADER_BYTES + bodyBytes, at + length)\n',
+        find: 'context.memory.words.fill(0, (at + FRAME_HEADER_BYTES + bodyBytes) >>> 2, (at + length) >>> 2)',
         replace: '',
       },
     ],
