@@ -137,11 +137,11 @@ function optionOf(title: string, axes: Axes, series: readonly Series[]): object 
 /** A series for groupwal, for the limit, and for each peer, sorted as the legend shows them. */
 function against(parameter: string, points: readonly PointResult[]): Series[] {
   const subjects = new Map<string, string>()
-  for (const { rows } of points) for (const { subject, label } of rows) subjects.set(subject, label)
+  for (const { rows } of points) for (const { subject, label } of rows) subjects.set(label, subject)
   const series: Series[] = []
-  for (const [subject, label] of subjects) {
+  for (const [label, subject] of subjects) {
     if (['wake', 'memcpy', 'bandwidth', 'bare'].includes(subject)) continue
-    const line = lineOf(parameter, 'commitsPerSecond', points, (row) => row.subject === subject)
+    const line = lineOf(parameter, 'commitsPerSecond', points, (row) => row.label === label)
     series.push({ label, points: line, ...(subject === 'groupwal' ? { style: 'ours' as const } : {}) })
   }
   series.push({

@@ -23,6 +23,7 @@ import { Progress } from './progress.ts'
 
 /** The bare loop goes round in a file of this size. */
 const BARE_FILE_BYTES = 64 * 1024 * 1024
+const TRUNCATE_EVERY_MS = 100
 
 /** One workload. */
 export interface Workload {
@@ -34,6 +35,8 @@ export interface Workload {
   warmUpSeconds: number
   /** Both halves of the bare loop together; 0 leaves it out. */
   bareSeconds: number
+  /** What is durable is dropped again and again: segments are reused, and no zeros are written ahead. */
+  truncates: boolean
 }
 
 /** What a workload has given. */
@@ -43,6 +46,8 @@ export interface Measurement extends Latency {
   commitsPerSecond: number
   syncsPerSecond: number
   commitsPerSync: number
+  /** Segments that were dropped while it ran. */
+  droppedSegments: number
   /** The bare loop of the same run, by the first producer's thread. */
   bare: (Latency & { syncsPerSecond: number }) | undefined
   /** commitsPerSecond of bare.syncsPerSecond */
@@ -94,6 +99,7 @@ interface Measured {
   commits: number
   syncs: number
   seconds: number
+  droppedSegments: number
 }
 
 /** Leads the workers through the phases, and counts during one of them. */
@@ -105,6 +111,7 @@ async function lead(log: Log, control: BenchControl, workload: Workload): Promis
     control.enterPhase(PHASE_BARE_BEFORE)
     await control.whenArrived(++arrivals)
   }
+  const truncation = workload.truncates ? new Truncation(log) : undefined
   control.enterPhase(PHASE_WARM_UP)
   await delay(workload.warmUpSeconds * 1000)
   control.enterPhase(PHASE_MEASURE)
@@ -119,8 +126,40 @@ async function lead(log: Log, control: BenchControl, workload: Workload): Promis
   progress.end()
   arrivals += producers
   await control.whenArrived(arrivals)
+  const droppedSegments = (await truncation?.end()) ?? 0
   control.enterPhase(PHASE_BARE_AFTER)
-  return difference(before, after)
+  return { ...difference(before, after), droppedSegments }
+}
+
+/** Drops what is durable, again and again, one call after the other. */
+class Truncation {
+  private readonly log: Log
+  private readonly ended: Promise<void>
+  private isEnded: boolean
+  private dropped: number
+
+  constructor(log: Log) {
+    this.log = log
+    this.isEnded = false
+    this.dropped = 0
+    this.ended = this.run()
+    // Told by end().
+    this.ended.catch(() => {})
+  }
+
+  /** How many segments it has dropped; rejects when a call has failed. */
+  async end(): Promise<number> {
+    this.isEnded = true
+    await this.ended
+    return this.dropped
+  }
+
+  private async run(): Promise<void> {
+    while (!this.isEnded) {
+      this.dropped += await this.log.truncateBefore(this.log.durableLsn)
+      await delay(TRUNCATE_EVERY_MS)
+    }
+  }
 }
 
 interface Snapshot {
@@ -133,14 +172,17 @@ function snapshot(log: Log, control: BenchControl): Snapshot {
   return { counts: control.counts(), syncs: log.stats().syncs, ms: performance.now() }
 }
 
-function difference(before: Snapshot, after: Snapshot): Measured {
+function difference(before: Snapshot, after: Snapshot): Omit<Measured, 'droppedSegments'> {
   let commits = 0
   // Counters are 32 bit and may wrap once.
   for (const [index, count] of after.counts.entries()) commits += (count - before.counts[index]!) >>> 0
   return { commits, syncs: after.syncs - before.syncs, seconds: (after.ms - before.ms) / 1000 }
 }
 
-function summarize({ commits, syncs, seconds }: Measured, results: BenchResult[]): Measurement {
+function summarize(
+  { commits, syncs, seconds, droppedSegments }: Measured,
+  results: BenchResult[],
+): Measurement {
   const bare = results[0]!.bare
   const commitsPerSecond = commits / seconds
   const bareSyncsPerSecond = bare === undefined ? undefined : (bare.writes * 1000) / bare.elapsedMs
@@ -150,6 +192,7 @@ function summarize({ commits, syncs, seconds }: Measured, results: BenchResult[]
     commitsPerSecond,
     syncsPerSecond: syncs / seconds,
     commitsPerSync: syncs === 0 ? 0 : commits / syncs,
+    droppedSegments,
     ...latencyOf(mergeHistograms(results.map(({ latency }) => latency))),
     bare: bare && { syncsPerSecond: bareSyncsPerSecond!, ...latencyOf(bare.latency) },
     ratioToBare: bareSyncsPerSecond && commitsPerSecond / bareSyncsPerSecond,

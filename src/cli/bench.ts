@@ -20,6 +20,7 @@ interface BenchArguments extends LogArguments {
   warmUp: number
   bareSeconds: number
   bare: boolean
+  truncate?: true
   runs: number
   json?: true
 }
@@ -49,6 +50,10 @@ export function benchCommand(finish: (exitCode: number) => void): Command {
     .option('--warm-up <s>', 'how long to commit before that', seconds, 1)
     .option('--bare-seconds <s>', 'how long the bare loop runs, half before and half after', seconds, 2)
     .option('--no-bare', 'leave out the bare loop')
+    .option(
+      '--truncate',
+      'drop what is durable as it goes, so that segments are reused, as the bare loop reuses its file',
+    )
     .option('-r, --runs <n>', 'repeat, and give the median too', integer(1, 1000), 1)
     .option('--json', 'print the result as JSON')
   for (const option of logOptions()) command.addOption(option)
@@ -89,6 +94,7 @@ async function measure(log: Log, home: string, given: BenchArguments): Promise<v
     seconds: given.seconds,
     warmUpSeconds: given.warmUp,
     bareSeconds: given.bare ? given.bareSeconds : 0,
+    truncates: given.truncate === true,
   }
   const runs: Measurement[] = []
   if (!given.json) process.stdout.write(describeMachine(log, workload))
@@ -121,7 +127,7 @@ function describeMachine(log: Log, workload: Workload): string {
   return (
     `${fsType} on ${device}, ${log.stats().syncReason}; Node ${node}, ${cpus} processors\n` +
     `${mode}, ${producers} producer${producers === 1 ? '' : 's'}${each}, ${payloadBytes} bytes per record, ` +
-    `${workload.seconds} s\n\n`
+    `${workload.seconds} s${workload.truncates ? ', truncated behind' : ''}\n\n`
   )
 }
 
@@ -175,6 +181,7 @@ function medianOf(runs: Measurement[]): Measurement {
     commitsPerSecond: middle((run) => run.commitsPerSecond),
     syncsPerSecond: middle((run) => run.syncsPerSecond),
     commitsPerSync: middle((run) => run.commitsPerSync),
+    droppedSegments: middle((run) => run.droppedSegments),
     p50Micros: middle((run) => run.p50Micros),
     p99Micros: middle((run) => run.p99Micros),
     maxMicros: middle((run) => run.maxMicros),

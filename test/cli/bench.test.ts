@@ -51,6 +51,28 @@ test('several runs are printed with their median', async () => {
   assert.equal(readdirSync(home), [])
 })
 
+test('with --truncate what is durable is dropped while it commits', async () => {
+  const home = temporaryDirectory()
+  const args = [
+    '--truncate',
+    '--mode',
+    'window',
+    '-p',
+    '1',
+    '-n',
+    '256',
+    '--payload',
+    '4k',
+    '--no-bare',
+    '--json',
+  ]
+  const { code, stdout, stderr } = await runCli(['bench', home, '--segment-bytes', '1m', ...args, ...SHORT])
+  assert.is(code, 0, stderr)
+  const { median, workload } = JSON.parse(stdout)
+  assert.is(workload.truncates, true)
+  assert.ok(median.droppedSegments > 0, stdout)
+})
+
 test('the bare loop can be left out', async () => {
   const { stdout } = await runCli(['bench', temporaryDirectory(), '--no-bare', ...SHORT])
   assert.not.match(stdout, /bare loop/)
