@@ -1,4 +1,4 @@
-// Completes package-lock.json: `node scripts/complete-lock.mjs`, after each `npm install`.
+// Completes package-lock.json: `node scripts/complete-lock.mjs [FOLDER]`, after each `npm install` there.
 //
 // npm leaves an optional platform package out of the lock file when it cannot read the package's manifest at that
 // moment (a registry mirror that holds only some platforms, say), and then `npm ci` refuses the lock file
@@ -9,7 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { projectDir } from './lib/esbuild-plugin.mjs'
 
-const path = join(projectDir, 'package-lock.json')
+const path = join(projectDir, process.argv[2] ?? '.', 'package-lock.json')
 const lock = JSON.parse(await readFile(path, 'utf8'))
 const added = []
 
