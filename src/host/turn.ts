@@ -4,8 +4,6 @@ import type { CommitContext } from '../commit/context.ts'
 const PUBLISHED_PER_LOOK = 64
 /** The mean time of a write is taken over so many. */
 const WRITES_PER_MEAN = 32
-/** Of a write: a turn that lasts longer is worth its own wake-up of the committer, which writes beside the next turn. */
-const SHORT_TURN_PART = 0.5
 
 /**
  * Who writes what one turn of an event loop publishes (docs/performance.md has the numbers):
@@ -13,7 +11,7 @@ const SHORT_TURN_PART = 0.5
  * - The committer, rung in the midst of a turn that lasts longer than a write: what the turn has published so far is then
  *   written while it goes on. Not sooner: where a turn is shorter than a write, that would split its batch, and the disk
  *   would do the same work in more pieces.
- * - This thread itself, at the end of a short turn, when nobody else writes or hands out LSNs: two wake-ups of threads
+ * - This thread itself, at the end of a turn that was shorter than a write, when nobody else writes or hands out LSNs: two wake-ups of threads
  *   would last half as long as a write on a quick disk, and the records of others would not make the batch larger.
  * - Else the committer, rung at the end of the turn.
  */
@@ -69,8 +67,7 @@ export class Turn {
     this.ownLsns = 0
     if (!isAlone || this.hasRung) return false
     const writeMs = this.writeMs()
-    if (writeMs > this.ownLeadMs || clock.monotonicMs() - this.rungMs > writeMs * SHORT_TURN_PART)
-      return false
+    if (writeMs > this.ownLeadMs || clock.monotonicMs() - this.rungMs > writeMs) return false
     return control.isDrained() && control.lockOwner() === 0
   }
 

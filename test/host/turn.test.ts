@@ -34,7 +34,7 @@ test('promises of one turn are written in several frames before it ends, when it
 
 test('a worker thread that alone has promises waiting writes them itself, one frame in a round of its event loop', async () => {
   const { own, frames, rounds } = await commitInWorker({ ownLeadMicros: A_SECOND_MICROS })
-  // A turn that something held up for half a write is left to the committer.
+  // A turn that something held up for as long as a write is left to the committer.
   assert.ok(own > COMMITS / 2, `${own} of ${frames} frames`)
   assert.is(frames, COMMITS)
   assert.ok(rounds >= own, `${own} frames in ${rounds} rounds`)
