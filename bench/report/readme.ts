@@ -1,5 +1,6 @@
 import { count } from '../table.ts'
 import type { PointResult, Results, Row } from '../types.ts'
+import { describeMeasured } from './measured.ts'
 
 const BEGIN = '<!-- what follows, to the end mark, is written by: npm run bench:report -->'
 const END = '<!-- end of what npm run bench:report writes -->'
@@ -22,9 +23,10 @@ export function updateReadme(readme: string, results: Results, chartNames: reado
   const begin = readme.indexOf(BEGIN)
   const end = readme.indexOf(END)
   if (begin < 0 || end < begin) throw new Error(`README.md lacks its marks: ${BEGIN} … ${END}`)
-  const { machine, settings, commit, date } = results
+  const { machine, settings } = results
+  const shown = columnsOf(results).map(({ point }) => point)
   const facts = [
-    `Commits per second, medians of ${settings.runs} runs that take turns; commit ${commit.slice(0, 10)}, ${date.slice(0, 10)}.`,
+    `Commits per second, medians of ${settings.runs} runs that take turns; ${describeMeasured(results, shown)}.`,
     `${machine.cpus} processors, ${machine.fileSystem}, Node ${machine.node}, sync method ${settings.syncMethod}.`,
   ]
   const charts = [
@@ -41,12 +43,7 @@ export function updateReadme(readme: string, results: Results, chartNames: reado
 
 /** One line per contender, the quickest first. */
 export function readmeTable(results: Results): string {
-  const columns = COLUMNS.flatMap((column) => {
-    const point = results.points.find(
-      ({ workload, key }) => workload === column.workload && key === column.key,
-    )
-    return point === undefined ? [] : [{ ...column, point }]
-  })
+  const columns = columnsOf(results)
   const sorting = (columns.find(({ sorts }) => sorts) ?? columns[0])?.point
   const labels = new Set<string>()
   for (const { point } of columns) {
@@ -66,6 +63,16 @@ export function readmeTable(results: Results): string {
     `|---|${columns.map(() => '---:|').join('')}`,
     ...lines,
   ].join('\n')
+}
+
+/** Those that were measured. */
+function columnsOf(results: Results): ((typeof COLUMNS)[number] & { point: PointResult })[] {
+  return COLUMNS.flatMap((column) => {
+    const point = results.points.find(
+      ({ workload, key }) => workload === column.workload && key === column.key,
+    )
+    return point === undefined ? [] : [{ ...column, point }]
+  })
 }
 
 function rowOf(point: PointResult | undefined, label: string): Row | undefined {

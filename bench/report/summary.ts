@@ -1,5 +1,6 @@
 import { count, decimal } from '../table.ts'
 import type { PointResult, Results, Row } from '../types.ts'
+import { describeMeasured } from './measured.ts'
 
 /** Points that the summary shows, where they were measured. */
 const SHOWN: readonly [workload: string, key: string, title: string][] = [
@@ -16,15 +17,19 @@ const NOT_SHOWN: ReadonlySet<string> = new Set(['wake', 'memcpy', 'bandwidth'])
 
 /** The result in a few Markdown tables, quickest first, for README. */
 export function renderSummary(results: Results): string {
-  const { machine, settings, commit, date } = results
-  const tables = SHOWN.flatMap(([workload, key, title]) => {
+  const { machine, settings } = results
+  const shown = SHOWN.flatMap(([workload, key, title]) => {
     const point = results.points.find((candidate) => candidate.workload === workload && candidate.key === key)
-    return point === undefined ? [] : [tableOf(title, point)]
+    return point === undefined ? [] : [{ title, point }]
   })
+  const measured = describeMeasured(
+    results,
+    shown.map(({ point }) => point),
+  )
   const where = `${machine.cpu}, ${machine.cpus} CPUs, ${machine.fileSystem}, ${machine.kernel}, Node ${machine.node}`
   return [
-    `Commit ${commit}, ${date.slice(0, 10)}. ${where}. 128-byte records, sync method ${settings.syncMethod}, median of ${settings.runs} runs.`,
-    ...tables,
+    `Of ${measured}. ${where}. 128-byte records, sync method ${settings.syncMethod}, median of ${settings.runs} runs.`,
+    ...shown.map(({ title, point }) => tableOf(title, point)),
   ].join('\n\n')
 }
 
