@@ -22,7 +22,7 @@ export interface QueuedCommit {
 /**
  * The promises of one producer. The committer leads for them: it is rung once per event-loop turn, and this
  * thread waits with one Atomics.waitAsync, however many promises are pending. Or this thread leads itself, where
- * that is quicker (Turn): never twice without a round of the event loop in between.
+ * that is quicker (Turn): at the end of a turn, and never twice without a round of the event loop in between.
  */
 export class AsyncCommits {
   private readonly context: CommitContext
@@ -34,7 +34,7 @@ export class AsyncCommits {
   private flushes: PendingEntry[]
   private pushed: (() => void)[]
   private isTurnScheduled: boolean
-  private isLeadScheduled: boolean
+  private isRoundScheduled: boolean
   private isWaiting: boolean
   private guard: NodeJS.Timeout | undefined
   private isGuardHeld: boolean
@@ -43,7 +43,7 @@ export class AsyncCommits {
   private guardedCount: number
   private leave: (() => void) | undefined
   private readonly endTurn: () => void
-  private readonly leadTurn: () => void
+  private readonly endRound: () => void
   private readonly wake: () => void
 
   /** @param ownLeadMs see Turn */
@@ -57,7 +57,7 @@ export class AsyncCommits {
     this.flushes = []
     this.pushed = []
     this.isTurnScheduled = false
-    this.isLeadScheduled = false
+    this.isRoundScheduled = false
     this.isWaiting = false
     this.guard = undefined
     this.isGuardHeld = false
@@ -65,7 +65,7 @@ export class AsyncCommits {
     this.guardedCount = 0
     this.leave = undefined
     this.endTurn = (): void => this.onTurnEnd()
-    this.leadTurn = (): void => this.onLeadTurn()
+    this.endRound = (): void => this.onRoundEnd()
     this.wake = (): void => this.onWake()
   }
 
@@ -144,15 +144,17 @@ export class AsyncCommits {
   private onTurnEnd(): void {
     this.isTurnScheduled = false
     this.pushQueued()
-    // What was published since that was decided is led with the rest.
-    if (this.isLeadScheduled) return
-    if (this.turn.shallLead()) {
-      // Not at once: promises that are settled may commit again without end, and nothing else of this thread would run.
-      setImmediate(this.leadTurn)
-      this.isLeadScheduled = true
+    // Once in a round of the event loop.
+    const leads = this.turn.shallLead() && !this.isRoundScheduled
+    if (!leads || !this.leader.tryLead()) {
+      this.ringAndWait()
       return
     }
-    this.ringAndWait()
+    // Now, since this thread may not come to its event loop for long; but its promises are settled there: they may commit
+    // again without end, and nothing else of this thread would run.
+    if (!this.context.ring.isEmpty()) this.context.control.ringCommitter()
+    setImmediate(this.endRound)
+    this.isRoundScheduled = true
   }
 
   private ringAndWait(): void {
@@ -160,12 +162,12 @@ export class AsyncCommits {
     this.waitForWake()
   }
 
-  private onLeadTurn(): void {
-    this.isLeadScheduled = false
-    this.leader.tryLead()
+  /** Settles what this thread has led. */
+  private onRoundEnd(): void {
+    this.isRoundScheduled = false
     this.settleDecided()
     this.pushQueued()
-    // Somebody else leads, or something stands in the way; or not all of it went into one frame.
+    // Not all of it went into one frame, or more has come since.
     if (this.pendingCount > 0) this.ringAndWait()
     else this.releaseGuard()
   }

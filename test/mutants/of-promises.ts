@@ -62,11 +62,12 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: ASYNC,
-        find: 'if (this.pendingCount > 0) this.ringAndWait()',
-        replace: 'if (this.pendingCount > 0) this.waitForWake()',
+        find: '    if (!leads || !this.leader.tryLead()) {\n      this.ringAndWait()',
+        replace:
+          '    if (!leads || !this.leader.tryLead()) {\n      if (leads) this.waitForWake()\n      else this.ringAndWait()',
       },
     ],
-    killedBy: { exploration: 'promises: led by their thread, full ring, D=1' },
+    killedBy: { exploration: 'promises: led by their thread, beside one that blocks, D=1' },
   },
   {
     name: 'a woken thread waits anew before its turn has ended, for nothing',
