@@ -57,17 +57,10 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     killedBy: { exploration: 'promises: 2 commits, D=1' },
   },
   {
-    name: 'a thread that leads itself leaves to nobody what it could not lead',
+    name: 'a thread that has led its own promises does not come back to settle them',
     promise: 'P10',
-    edits: [
-      {
-        file: ASYNC,
-        find: '    if (!leads || !this.leader.tryLead()) {\n      this.ringAndWait()',
-        replace:
-          '    if (!leads || !this.leader.tryLead()) {\n      if (leads) this.waitForWake()\n      else this.ringAndWait()',
-      },
-    ],
-    killedBy: { exploration: 'promises: led by their thread, beside one that blocks, D=1' },
+    edits: [{ file: ASYNC, find: '    setImmediate(this.endRound)\n', replace: '' }],
+    killedBy: { exploration: 'promises: led by their thread, D=1' },
   },
   {
     name: 'a woken thread waits anew before its turn has ended, for nothing',
