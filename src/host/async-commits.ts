@@ -143,16 +143,24 @@ export class AsyncCommits {
   /** Once per turn: rings the committer, and waits unless it does already; or is about to lead. */
   private onTurnEnd(): void {
     this.isTurnScheduled = false
+    // Asked before what is queued begins a turn of its own. Once in a round of the event loop.
+    const leads = this.turn.shallLead() && this.pending.length > 0 && !this.isRoundScheduled
     this.pushQueued()
-    // Once in a round of the event loop.
-    const leads = this.turn.shallLead() && !this.isRoundScheduled
-    if (!leads || !this.leader.tryLead()) {
+    // Now, since this thread may not come to its event loop for long.
+    if (!leads || !this.turn.lead(this.leader)) {
       this.ringAndWait()
       return
     }
-    // Now, since this thread may not come to its event loop for long; but its promises are settled there: they may commit
-    // again without end, and nothing else of this thread would run.
     if (!this.context.ring.isEmpty()) this.context.control.ringCommitter()
+    this.scheduleRound()
+  }
+
+  /**
+   * Promises that are decided when a turn ends are settled in the next round of the event loop: they may commit again
+   * without end, and nothing else of this thread would run.
+   */
+  private scheduleRound(): void {
+    if (this.isRoundScheduled) return
     setImmediate(this.endRound)
     this.isRoundScheduled = true
   }
@@ -162,9 +170,10 @@ export class AsyncCommits {
     this.waitForWake()
   }
 
-  /** Settles what this thread has led. */
   private onRoundEnd(): void {
     this.isRoundScheduled = false
+    // First: should settling one of them fail, the timer settles the others.
+    if (this.pendingCount > 0) this.holdGuard()
     this.settleDecided()
     this.pushQueued()
     // Not all of it went into one frame, or more has come since.
@@ -179,22 +188,31 @@ export class AsyncCommits {
       return
     }
     this.holdGuard()
-    if (this.isWaiting) return
+    if (this.isWaiting || this.isRoundScheduled) return
     const { clients, client, memory } = this.context
     for (;;) {
       const value = clients.wakeValue(client)
       this.armForOldest()
-      // Armed before this look: whoever decides an LSN after it finds the client armed.
-      this.settleDecided()
+      // Armed before these looks: whoever decides an LSN, or frees space, after them finds the client armed.
       this.pushQueued()
-      if (this.pendingCount === 0) break
+      if (this.hasDecided()) {
+        this.scheduleRound()
+        return
+      }
       const woken = waitAsync(memory.words, clients.wakeIndex(client), value)
       if (woken === undefined) continue
       this.isWaiting = true
       woken.then(this.wake)
       return
     }
-    this.releaseGuard()
+  }
+
+  private hasDecided(): boolean {
+    const { phases } = this.context
+    const oldest = this.pending.peek()
+    if (oldest !== undefined && phases.verdictOn(oldest.lastLsn) !== VERDICT_PENDING) return true
+    for (const flush of this.flushes) if (phases.verdictOn(flush.lastLsn) !== VERDICT_PENDING) return true
+    return false
   }
 
   private armForOldest(): void {
@@ -290,9 +308,9 @@ export class AsyncCommits {
   private onGuard(): void {
     const { control } = this.context
     if (this.pendingCount === 0) {
+      this.releaseGuard()
       clearInterval(this.guard)
       this.guard = undefined
-      this.isGuardHeld = false
       return
     }
     const settledCount = this.settledCount

@@ -1,4 +1,5 @@
 import type { CommitContext } from '../commit/context.ts'
+import type { Leader } from '../commit/leader.ts'
 
 /** After so many publications of one turn it is time to look at the clock. */
 const PUBLISHED_PER_LOOK = 64
@@ -71,6 +72,15 @@ export class Turn {
     return control.isDrained() && control.lockOwner() === 0
   }
 
+  /** Leads. One write that lasts too long is enough: the committer has the next ones. */
+  lead(leader: Leader): boolean {
+    const startMs = this.context.clock.monotonicMs()
+    const hasLed = leader.tryLead()
+    const tookMs = this.context.clock.monotonicMs() - startMs
+    if (tookMs > this.ownLeadMs) this.startMean(tookMs)
+    return hasLed
+  }
+
   private ringIfLong(): void {
     const nowMs = this.context.clock.monotonicMs()
     if (nowMs - this.rungMs < this.writeMs()) return
@@ -84,11 +94,17 @@ export class Turn {
     const { counters } = this.context
     const writes = counters.read('syncs')
     if (writes - this.writesSeen >= WRITES_PER_MEAN) {
-      const micros = counters.read('syncMicros')
-      this.meanWriteMs = (micros - this.writeMicrosSeen) / (writes - this.writesSeen) / 1000
-      this.writesSeen = writes
-      this.writeMicrosSeen = micros
+      const micros = counters.read('syncMicros') - this.writeMicrosSeen
+      this.startMean(micros / (writes - this.writesSeen) / 1000)
     }
     return this.meanWriteMs
+  }
+
+  /** What is known by now; what comes from now on is counted anew. */
+  private startMean(meanWriteMs: number): void {
+    const { counters } = this.context
+    this.meanWriteMs = meanWriteMs
+    this.writesSeen = counters.read('syncs')
+    this.writeMicrosSeen = counters.read('syncMicros')
   }
 }

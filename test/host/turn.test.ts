@@ -15,6 +15,8 @@ const FRAMES = 4
 /** Far more than the ring can hold. */
 const AT_MOST = 200_000
 const COMMITS = 200
+const ROUNDS = 20
+const COMMITS_AT_MOST = 20_000
 const THREADS_LIMIT = 1000
 const A_SECOND_MICROS = 1_000_000
 
@@ -54,6 +56,26 @@ test('what a thread would write itself is durable although its event loop stands
   Atomics.notify(bell, 0)
   await once(worker, 'message')
   worker.postMessage('end')
+  await log.close()
+})
+
+test('the event loop turns also beside promises that are durable whenever their turn ends', async () => {
+  const log = await openLog(temporaryDirectory(), { sealIdleMs: 0 })
+  const producer = log.connect()
+  let rounds = 0
+  const countRounds = (): void => {
+    rounds++
+    if (rounds < ROUNDS) setImmediate(countRounds)
+  }
+  countRounds()
+  let commits = 0
+  while (rounds < ROUNDS && commits < COMMITS_AT_MOST) {
+    const committed = producer.commit({ payload: 'durable at once' })
+    producer.flushSync()
+    await committed
+    commits++
+  }
+  assert.is(rounds, ROUNDS, `${rounds} rounds in ${commits} commits`)
   await log.close()
 })
 

@@ -23,10 +23,20 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
       {
         file: ASYNC,
         find: `      this.armForOldest()
-      // Armed before this look: whoever decides an LSN after it finds the client armed.
-      this.settleDecided()
+      // Armed before these looks: whoever decides an LSN, or frees space, after them finds the client armed.
+      this.pushQueued()
+      if (this.hasDecided()) {
+        this.scheduleRound()
+        return
+      }
 `,
-        replace: '      this.settleDecided()\n      this.armForOldest()\n',
+        replace: `      this.pushQueued()
+      if (this.hasDecided()) {
+        this.scheduleRound()
+        return
+      }
+      this.armForOldest()
+`,
       },
     ],
     killedBy: { exploration: 'promises: 2 commits, D=1' },
@@ -59,7 +69,7 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
   {
     name: 'a thread that has led its own promises does not come back to settle them',
     promise: 'P10',
-    edits: [{ file: ASYNC, find: '    setImmediate(this.endRound)\n', replace: '' }],
+    edits: [{ file: ASYNC, find: '    this.scheduleRound()\n  }\n', replace: '  }\n' }],
     killedBy: { exploration: 'promises: led by their thread, D=1' },
   },
   {
