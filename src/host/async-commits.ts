@@ -140,7 +140,7 @@ export class AsyncCommits {
     this.isTurnScheduled = true
   }
 
-  /** Once per turn: rings the committer, and waits unless it does already; or is about to lead. */
+  /** Once per turn: leads what it has published, or rings the committer, and waits unless it does already. */
   private onTurnEnd(): void {
     this.isTurnScheduled = false
     // Asked before what is queued begins a turn of its own. Once in a round of the event loop.
@@ -199,12 +199,15 @@ export class AsyncCommits {
         this.scheduleRound()
         return
       }
+      // What was queued may have been refused: then nothing is left to wait for.
+      if (this.pendingCount === 0) break
       const woken = waitAsync(memory.words, clients.wakeIndex(client), value)
       if (woken === undefined) continue
       this.isWaiting = true
       woken.then(this.wake)
       return
     }
+    this.releaseGuard()
   }
 
   private hasDecided(): boolean {
