@@ -1,4 +1,5 @@
 import {
+  emptyFrameHeader,
   encodeFrameHeader,
   FLAG_SEAL,
   FRAME_CHECKSUM_INPUT_BYTES,
@@ -9,7 +10,7 @@ import {
 import type { FrameChain } from '../shared/control.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
 import { isUnfailed, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
-import type { SlotFields } from '../shared/slots.ts'
+import { emptySlotFields, type SlotFields } from '../shared/slots.ts'
 import type { CommitContext } from './context.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { isClientGone } from './gone.ts'
@@ -42,8 +43,8 @@ export class Leader {
     this.prefix = new Prefix(context.memory, context.ring)
     this.room = new Room(context)
     this.frames = new FrameWriter(context)
-    this.header = emptyHeader()
-    this.fields = emptyFields()
+    this.header = emptyFrameHeader()
+    this.fields = emptySlotFields()
     this.roomFound = ROOM_YES
     this.chain = { segment: 0, offset: 0, endOffset: 0, frameSequence: 0, checksum: 0 }
     this.headerViews = []
@@ -295,44 +296,5 @@ export class Leader {
     this.room.finishRotation()
     this.finishStaging()
     this.frames.poison.finishHeadFailure()
-  }
-}
-
-function emptyHeader(): FrameHeader {
-  return {
-    flags: 0,
-    segmentSequence: 0,
-    offset: 0,
-    saltLow: 0,
-    saltHigh: 0,
-    frameSequence: 0,
-    firstLsn: 0,
-    durableLsn: 0,
-    wallClockMs: 0,
-    lsnCount: 0,
-    recordCount: 0,
-    bodyBytes: 0,
-    bodyChecksum: 0,
-    previousOffset: 0,
-    previousChecksum: 0,
-  }
-}
-
-function emptyFields(): SlotFields {
-  return {
-    frameBytes: 0,
-    ringEnd: 0,
-    checksum: 0,
-    previousChecksum: 0,
-    previousOffset: 0,
-    previousSegment: 0,
-    previousEnd: 0,
-    recordCount: 0,
-    firstLsn: 0,
-    endLsn: 0,
-    offset: 0,
-    segment: 0,
-    frameSequence: 0,
-    flags: 0,
   }
 }

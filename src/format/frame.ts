@@ -57,6 +57,27 @@ export interface FrameHeader {
   previousChecksum: number
 }
 
+/** To be filled in, and used again. */
+export function emptyFrameHeader(): FrameHeader {
+  return {
+    flags: 0,
+    segmentSequence: 0,
+    offset: 0,
+    saltLow: 0,
+    saltHigh: 0,
+    frameSequence: 0,
+    firstLsn: 0,
+    durableLsn: 0,
+    wallClockMs: 0,
+    lsnCount: 0,
+    recordCount: 0,
+    bodyBytes: 0,
+    bodyChecksum: 0,
+    previousOffset: 0,
+    previousChecksum: 0,
+  }
+}
+
 /** A frame header as read back: intact, and with the checksum that the next frame carries on. */
 export interface DecodedFrameHeader extends FrameHeader {
   headerChecksum: number

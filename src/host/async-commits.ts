@@ -3,11 +3,10 @@ import { isClientGone } from '../commit/gone.ts'
 import type { Leader } from '../commit/leader.ts'
 import type { Watch } from '../commit/watch.ts'
 import { waitAsync } from '../shared/atomics.ts'
-import { PHASE_OPEN, VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import type { Batch } from './batch.ts'
-import { verdictError } from './failure.ts'
-import { EntryQueue, lsnOfEntry, type PendingEntry, rejectEntry, resolveEntry } from './pending.ts'
+import { EntryQueue, type PendingEntry, rejectEntry } from './pending.ts'
 import { Turn } from './turn.ts'
+import { Unsettled } from './unsettled.ts'
 
 /** How often a thread with pending promises looks whether somebody died; it also keeps the thread alive. */
 const GUARD_MS = 25
@@ -28,18 +27,16 @@ export class AsyncCommits {
   private readonly context: CommitContext
   private readonly leader: Leader
   private readonly watch: Watch
-  private readonly pending: EntryQueue<PendingEntry>
+  private readonly unsettled: Unsettled
   private readonly queued: EntryQueue<QueuedCommit>
   private readonly turn: Turn
-  private flushes: PendingEntry[]
   private pushed: (() => void)[]
   private isTurnScheduled: boolean
   private isRoundScheduled: boolean
   private isWaiting: boolean
   private guard: NodeJS.Timeout | undefined
   private isGuardHeld: boolean
-  /** Promises settled so far, and how many there were when the guard last looked. */
-  private settledCount: number
+  /** How many commits were settled when the guard last looked. */
   private guardedCount: number
   private leave: (() => void) | undefined
   private readonly endTurn: () => void
@@ -51,17 +48,15 @@ export class AsyncCommits {
     this.context = context
     this.leader = leader
     this.watch = watch
-    this.pending = new EntryQueue()
+    this.unsettled = new Unsettled(context.control, context.phases)
     this.queued = new EntryQueue()
     this.turn = new Turn(context, ownLeadMs)
-    this.flushes = []
     this.pushed = []
     this.isTurnScheduled = false
     this.isRoundScheduled = false
     this.isWaiting = false
     this.guard = undefined
     this.isGuardHeld = false
-    this.settledCount = 0
     this.guardedCount = 0
     this.leave = undefined
     this.endTurn = (): void => this.onTurnEnd()
@@ -70,7 +65,7 @@ export class AsyncCommits {
   }
 
   get pendingCount(): number {
-    return this.pending.length + this.queued.length + this.flushes.length
+    return this.unsettled.commitCount + this.queued.length + this.unsettled.flushCount
   }
 
   get hasQueued(): boolean {
@@ -79,16 +74,16 @@ export class AsyncCommits {
 
   /** A record (or batch) was published; its promise waits. LSNs only grow. */
   addPublished(entry: PendingEntry): void {
-    this.pending.push(entry)
+    this.unsettled.keepCommit(entry)
     this.scheduleTurn()
     this.turn.notePublished(entry.lastLsn - entry.firstLsn + 1)
   }
 
   addFlush(entry: PendingEntry): void {
-    this.flushes.push(entry)
+    this.unsettled.keepFlush(entry)
     // It may wait for an older LSN than the one that this thread is to be woken for, or for one that is durable.
     if (this.isWaiting) this.armForOldest()
-    this.settleDecided()
+    this.unsettled.settleDecided()
     this.scheduleTurn()
   }
 
@@ -144,7 +139,7 @@ export class AsyncCommits {
   private onTurnEnd(): void {
     this.isTurnScheduled = false
     // Asked before what is queued begins a turn of its own. Once in a round of the event loop.
-    const leads = this.turn.shallLead() && this.pending.length > 0 && !this.isRoundScheduled
+    const leads = this.turn.shallLead() && this.unsettled.commitCount > 0 && !this.isRoundScheduled
     this.pushQueued()
     // Now, since this thread may not come to its event loop for long.
     if (!leads || !this.turn.lead(this.leader)) {
@@ -174,7 +169,7 @@ export class AsyncCommits {
     this.isRoundScheduled = false
     // First: should settling one of them fail, the timer settles the others.
     if (this.pendingCount > 0) this.holdGuard()
-    this.settleDecided()
+    this.unsettled.settleDecided()
     this.pushQueued()
     // Not all of it went into one frame, or more has come since.
     if (this.pendingCount > 0) this.ringAndWait()
@@ -195,7 +190,7 @@ export class AsyncCommits {
       this.armForOldest()
       // Armed before these looks: whoever decides an LSN, or frees space, after them finds the client armed.
       this.pushQueued()
-      if (this.hasDecided()) {
+      if (this.unsettled.hasDecided()) {
         this.scheduleRound()
         return
       }
@@ -210,28 +205,14 @@ export class AsyncCommits {
     this.releaseGuard()
   }
 
-  private hasDecided(): boolean {
-    const { phases } = this.context
-    const oldest = this.pending.peek()
-    if (oldest !== undefined && phases.verdictOn(oldest.lastLsn) !== VERDICT_PENDING) return true
-    for (const flush of this.flushes) if (phases.verdictOn(flush.lastLsn) !== VERDICT_PENDING) return true
-    return false
-  }
-
   private armForOldest(): void {
     const { clients, client } = this.context
-    clients.armClient(client, this.oldestLsn(), this.queued.length > 0)
-  }
-
-  private oldestLsn(): number {
-    let oldest = this.pending.peek()?.lastLsn ?? Number.MAX_SAFE_INTEGER
-    for (const flush of this.flushes) oldest = Math.min(oldest, flush.lastLsn)
-    return oldest === Number.MAX_SAFE_INTEGER ? this.context.control.durableLsn() + 1 : oldest
+    clients.armClient(client, this.unsettled.oldestLsn(), this.queued.length > 0)
   }
 
   private onWake(): void {
     this.isWaiting = false
-    this.settleDecided()
+    this.unsettled.settleDecided()
     this.pushQueued()
     if (!this.isTurnScheduled) this.waitForWakeAfterTurn()
   }
@@ -240,44 +221,6 @@ export class AsyncCommits {
   private waitForWakeAfterTurn(): void {
     if (this.pendingCount === 0 && this.guard === undefined) return
     this.scheduleTurn()
-  }
-
-  /** Settles every promise whose record is decided. */
-  settleDecided(): void {
-    const { phases, control } = this.context
-    // While nothing ever failed, the durable LSN alone decides. Loaded first: a failed range is stored before it may pass.
-    const durableLsn = control.durableLsn()
-    if (phases.phase() === PHASE_OPEN && phases.failedRangeCount() === 0) {
-      for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
-        if (entry.lastLsn > durableLsn) break
-        // Taken out last: the next call settles what one that was cut off had not.
-        resolveEntry(entry)
-        this.settledCount++
-        this.pending.shift()
-      }
-    } else {
-      for (let entry = this.pending.peek(); entry !== undefined; entry = this.pending.peek()) {
-        if (!this.settleByVerdict(entry)) break
-        this.settledCount++
-        this.pending.shift()
-      }
-    }
-    if (this.flushes.length > 0) this.flushes = this.flushes.filter((entry) => !this.settleByVerdict(entry))
-  }
-
-  private settleByVerdict(entry: PendingEntry): boolean {
-    const { phases } = this.context
-    const verdict = phases.verdictOn(entry.lastLsn)
-    if (verdict === VERDICT_PENDING) return false
-    if (verdict !== VERDICT_DURABLE) {
-      rejectEntry(entry, verdictError(verdict, lsnOfEntry(entry), phases))
-      return true
-    }
-    // A flush also speaks for the caller's earlier appends: one of them may have failed before a resume().
-    const failedLsn = phases.firstFailedIn(entry.firstLsn, entry.lastLsn)
-    if (failedLsn === 0) resolveEntry(entry)
-    else rejectEntry(entry, verdictError(phases.rangeVerdict(failedLsn), failedLsn, phases))
-    return true
   }
 
   /** Publishes what waited for ring space, oldest first. */
@@ -316,17 +259,17 @@ export class AsyncCommits {
       this.guard = undefined
       return
     }
-    const settledCount = this.settledCount
+    const { settledCount } = this.unsettled
     // Who was to wake this client may have died when it had disarmed it: nobody else would wake it any more.
     if (this.isWaiting) this.armForOldest()
-    this.settleDecided()
-    if (this.settledCount === this.guardedCount) {
+    this.unsettled.settleDecided()
+    if (this.unsettled.settledCount === this.guardedCount) {
       // Nothing has moved for a while: somebody may have died, perhaps the committer.
       this.watch.lookForDead()
       const committer = control.committerClient()
       if (committer === 0 || isClientGone(this.context, committer)) this.leader.tryLead()
       else control.ringCommitter()
-      this.settleDecided()
+      this.unsettled.settleDecided()
       this.pushQueued()
     }
     this.guardedCount = settledCount

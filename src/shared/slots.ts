@@ -97,6 +97,26 @@ export interface SlotFields {
   flags: number
 }
 
+/** To be filled in, and used again. */
+export function emptySlotFields(): SlotFields {
+  return {
+    frameBytes: 0,
+    ringEnd: 0,
+    checksum: 0,
+    previousChecksum: 0,
+    previousOffset: 0,
+    previousSegment: 0,
+    previousEnd: 0,
+    recordCount: 0,
+    firstLsn: 0,
+    endLsn: 0,
+    offset: 0,
+    segment: 0,
+    frameSequence: 0,
+    flags: 0,
+  }
+}
+
 /** View on the staging slots. */
 export class SlotTable {
   private readonly words: Words

@@ -43,7 +43,7 @@ export const MUTANTS_OF_CALLS: readonly Mutant[] = [
     promise: 'P5',
     edits: [
       {
-        file: ASYNC,
+        file: 'src/host/unsettled.ts',
         find: 'if (failedLsn === 0) resolveEntry(entry)',
         replace: 'if (failedLsn >= 0) resolveEntry(entry)',
       },

@@ -25,13 +25,13 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
         find: `      this.armForOldest()
       // Armed before these looks: whoever decides an LSN, or frees space, after them finds the client armed.
       this.pushQueued()
-      if (this.hasDecided()) {
+      if (this.unsettled.hasDecided()) {
         this.scheduleRound()
         return
       }
 `,
         replace: `      this.pushQueued()
-      if (this.hasDecided()) {
+      if (this.unsettled.hasDecided()) {
         this.scheduleRound()
         return
       }
@@ -83,6 +83,15 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
       },
     ],
     killedBy: { exploration: 'promises: 2 commits, a turn each, D=1' },
+  },
+  {
+    name: 'a thread waits for promises that were all refused',
+    promise: 'P8',
+    edits: [{ file: ASYNC, find: '      if (this.pendingCount === 0) break\n', replace: '' }],
+    killedBy: {
+      file: 'test/regression/review-producers.test.ts',
+      test: 'a producer whose queued commit is refused as it is about to wait',
+    },
   },
   {
     name: 'nobody leads for promises when the committer is gone',

@@ -21,7 +21,7 @@ export const DEFECTS_OF_THE_ORIGINAL: readonly Mutant[] = [
     promise: 'P2',
     edits: [
       {
-        file: 'src/host/async-commits.ts',
+        file: 'src/host/unsettled.ts',
         find: '        resolveEntry(entry)\n        this.settledCount++',
         replace:
           '        entry.lastLsn = durableLsn\n        resolveEntry(entry)\n        this.settledCount++',

@@ -76,7 +76,7 @@ export const PROMISES: readonly PromiseRow[] = [
   {
     id: 'P5',
     says: 'The verdict on a record is its own and final: no later success makes a failure an acknowledgement, no later failure harms what was acknowledged.',
-    keptIn: ['src/shared/phase.ts', 'src/commit/follower.ts', 'src/host/async-commits.ts'],
+    keptIn: ['src/shared/phase.ts', 'src/commit/follower.ts', 'src/host/unsettled.ts'],
     tests: [
       [
         'test/regression/explored-schedules.test.ts',

@@ -100,4 +100,29 @@ test('a queued commit is published once, also when the call that pushed it was c
   )
 })
 
+test('a producer whose queued commit is refused as it is about to wait does not wait, nor keep its thread alive', async () => {
+  const log = new SimulatedLog()
+  const [client, other] = [log.start(), log.start()]
+  const producer = new Producer(client.context, 0)
+  while (producer.tryAppend({ payload: 'f'.repeat(60_000) }) !== undefined) {
+    // until the ring is full
+  }
+  replaceNext(client.context.clients, 'armClient', (arm) => {
+    arm()
+    other.failNextWrite()
+    other.leader.tryLead()
+  })
+  const timers = countTimers()
+  const refused = await failureOf(producer.commit({ payload: 'q'.repeat(60_000) }))
+  assert.is(refused.outcome, 'not-written')
+  assert.is(countTimers(), timers)
+  producer.close()
+  assert.is(client.context.clients.threadOf(client.context.client), 0)
+})
+
+/** Those that keep this thread alive. */
+function countTimers(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+}
+
 test.run()
