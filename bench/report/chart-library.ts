@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 
-const WIDTH = 820
+export const WIDTH = 820
 const HEIGHT = 460
 
 interface Echarts {

@@ -1,5 +1,5 @@
 import type { PointResult, Results, Row } from '../types.ts'
-import { renderSvg } from './chart-library.ts'
+import { renderSvg, WIDTH } from './chart-library.ts'
 
 /** A chart of the report; its file is `<name>.svg`. */
 export interface Chart {
@@ -8,11 +8,13 @@ export interface Chart {
   svg: string
 }
 
+type Style = 'ours' | 'ours, varied' | 'limit'
+
 interface Series {
   label: string
   points: [number, number][]
   /** Drawn to stand out, or to step back. */
-  style?: 'ours' | 'limit'
+  style?: Style
 }
 
 interface Axes {
@@ -24,6 +26,9 @@ interface Axes {
   xBase?: number
 }
 
+/** The rest of the width is the legend's. */
+const PLOT_END = 600
+const OURS_LABEL = 'groupwal'
 const OURS = '#c2410c'
 const LIMIT = '#6b7280'
 /** Told apart also by those who do not see red and green alike. */
@@ -48,7 +53,7 @@ export function drawCharts(results: Results): Chart[] {
     chart(
       'pending',
       'One worker: commits/s against commits pending',
-      { ...producers, x: 'commits pending' },
+      { ...producers, x: 'commits pending', xBase: 4 },
       [
         ...against('pending', pending.filter(inMode('promise')).filter(withThreads(1))),
         ...window('pending', pending.filter(withThreads(1))),
@@ -110,12 +115,12 @@ function optionOf(title: string, axes: Axes, series: readonly Series[]): object 
     animation: false,
     title: { text: title, left: 16, top: 10, textStyle: { ...text, fontSize: 16, fontWeight: 600 } },
     // Without a browser the width of text is a guess: so the legend has a column of its own.
-    legend: { type: 'plain', orient: 'vertical', left: 640, top: 52, textStyle: text },
-    grid: { left: 78, right: 200, top: 52, bottom: 58 },
+    legend: { type: 'plain', orient: 'vertical', left: PLOT_END + 15, top: 52, textStyle: text },
+    grid: { left: 78, right: WIDTH - PLOT_END, top: 52, bottom: 58 },
     xAxis: { ...axis(axes.x, axes.xType, axes.xBase), nameGap: 32 },
     yAxis: { ...axis(axes.y, axes.yType, undefined), nameGap: 56 },
     series: series.map(({ label, points, style }) => {
-      const color = style === 'ours' ? OURS : style === 'limit' ? LIMIT : OTHERS[next++ % OTHERS.length]
+      const color = style === 'limit' ? LIMIT : style ? OURS : OTHERS[next++ % OTHERS.length]
       return {
         type: 'line',
         name: label,
@@ -126,7 +131,7 @@ function optionOf(title: string, axes: Axes, series: readonly Series[]): object 
         lineStyle: {
           color,
           width: style === 'ours' ? 3.5 : 1.8,
-          type: style === 'limit' ? 'dashed' : 'solid',
+          type: style === 'limit' ? 'dashed' : style === 'ours, varied' ? 'dotted' : 'solid',
         },
         z: style === 'ours' ? 5 : 2,
       }
@@ -142,7 +147,8 @@ function against(parameter: string, points: readonly PointResult[]): Series[] {
   for (const [label, subject] of subjects) {
     if (['wake', 'memcpy', 'bandwidth', 'bare'].includes(subject)) continue
     const line = lineOf(parameter, 'commitsPerSecond', points, (row) => row.label === label)
-    series.push({ label, points: line, ...(subject === 'groupwal' ? { style: 'ours' as const } : {}) })
+    const style = subject !== 'groupwal' ? undefined : label === OURS_LABEL ? 'ours' : 'ours, varied'
+    series.push({ label, points: line, ...(style === undefined ? {} : { style }) })
   }
   series.push({
     label: 'limit',
@@ -158,7 +164,7 @@ function window(parameter: string, points: readonly PointResult[]): Series[] {
 }
 
 function figure(parameter: string, name: string, points: readonly PointResult[]): Series[] {
-  return [{ label: 'groupwal', points: lineOf(parameter, name, points, isOurs), style: 'ours' }]
+  return [{ label: OURS_LABEL, points: lineOf(parameter, name, points, isOurs), style: 'ours' }]
 }
 
 function recoverySeries(points: readonly PointResult[]): Series[] {
