@@ -37,7 +37,8 @@ const ALL_CONFIGURATIONS: readonly Configuration[] = [
   { syncMethod: 'fsync', stagingSlots: 1 },
   { syncMethod: 'fsync', stagingSlots: 2 },
 ]
-const PROCESSES = 2
+/** Measured with two processors: a third one uses what two leave idle, a fourth one only disturbs. */
+const PROCESSES = 3
 /** A call that does not come in the run that is to meet it, since the threads were quicker or slower, is tried again. */
 const MOST_RETRIES = 5
 /** Of the calls that were counted, this part may be found not to belong to the script (see `isGone`). */
@@ -62,6 +63,7 @@ const tally = {
   cases: 0,
   writeAndSyncCases: 0,
   ciCases: 0,
+  startingCases: 0,
   twins: 0,
   recoveries: 0,
   acknowledged: 0,
@@ -156,6 +158,11 @@ async function sweep(processes: readonly SweepProcess[], compared: Check): Promi
       value: triedOf.get(name) ?? 0,
       of: cases.filter(({ swept }) => swept.scenario.name === name).length,
     })),
+    {
+      label: 'cases of calls that come only while the threads of the log start',
+      value: tally.startingCases,
+      of: cases.filter(({ swept }) => swept.startsThreads).length,
+    },
     { label: 'configurations (sync method and staging slots)', value: configurations.length },
     { label: 'recoveries by another process', value: tally.recoveries },
     { label: 'records acknowledged', value: tally.acknowledged },
@@ -184,7 +191,7 @@ async function work(process: SweepProcess, queue: { one: SweepCase; retries: num
       tally.twins++
       continue
     }
-    const result = await process.run(swept.scenario, swept.configuration, {
+    const result = await process.run(swept.scenario, swept.configuration, swept.startsThreads, {
       rule: fault.rule(swept.call),
       isHarmless: fault.isHarmless,
       mustBeTold: mustBeTold(fault, swept.call, phaseName(swept.scenario, swept.call.phase)),
@@ -210,6 +217,7 @@ function countCase(one: SweepCase): void {
   tally.cases++
   if (isWriteOrSync(one)) tally.writeAndSyncCases++
   if (isOfCi(one.swept)) tally.ciCases++
+  if (one.swept.startsThreads) tally.startingCases++
   const { name } = one.swept.scenario
   triedOf.set(name, (triedOf.get(name) ?? 0) + 1)
 }
@@ -222,8 +230,9 @@ function isOfCi({ configuration }: SweptCall): boolean {
   return CI_CONFIGURATIONS.includes(configuration)
 }
 
-function nameOf({ swept: { scenario, configuration, call }, fault }: SweepCase): string {
-  return `${describeConfiguration(configuration)}, ${describeCall(scenario, call)}: ${fault.name}`
+function nameOf({ swept: { scenario, configuration, call, startsThreads }, fault }: SweepCase): string {
+  const where = `${describeConfiguration(configuration)}${startsThreads ? ', threads that start' : ''}`
+  return `${where}, ${describeCall(scenario, call)}: ${fault.name}`
 }
 
 function describeConfiguration({ syncMethod, stagingSlots }: Configuration): string {

@@ -11,6 +11,7 @@ function callsOf(count: number): SweptCall[] {
     scenario: undefined as never,
     configuration: undefined as never,
     call: { phase: 1, op: OPS[index % OPS.length]!, role: 'segment', nth: index + 1 },
+    startsThreads: false,
     isCovered: false,
     fired: new Map(),
     isGone: false,

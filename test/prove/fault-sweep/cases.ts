@@ -1,13 +1,15 @@
 import type { Call, Op } from '../../support/io-shim/shim.ts'
 import { phaseNumber, SCENARIOS, type Scenario } from '../io-script/scenarios.ts'
 import { type Fault, faultsFor } from './faults.ts'
-import type { Configuration, SweepProcess, SweepResult } from './process.ts'
+import { type Configuration, describeCall, type SweepProcess, type SweepResult } from './process.ts'
 
 /** One call of one scenario in one configuration: what is to be covered. */
 export interface SweptCall {
   scenario: Scenario
   configuration: Configuration
   call: Call
+  /** It comes only where the log's own threads start with it, and are late: others do their work at first. */
+  startsThreads: boolean
   /** Some fault has happened to it. */
   isCovered: boolean
   /** By the name of a fault that has happened to it: to how many calls, with those that came later. */
@@ -28,15 +30,31 @@ const WRITES_AND_SYNCS: readonly Op[] = ['write', 'fdatasync', 'fsync']
 /**
  * The calls that a scenario makes when nothing goes wrong. Calls of different threads come in any order, so they are
  * numbered by phase, operation and kind of file; the script lets no two threads make calls of one kind at once, but
- * where that is the point. Runs it a few times and takes the usual count.
+ * where that is the point. Runs it a few times and takes the usual count. Then does the same with threads that start
+ * with the log, and adds what only comes there.
  */
 export async function findCalls(
   process: SweepProcess,
   scenario: Scenario,
   configuration: Configuration,
 ): Promise<{ calls: SweptCall[]; wrong: string[] }> {
+  const kept = await findCallsOf(process, scenario, configuration, false)
+  const started = await findCallsOf(process, scenario, configuration, true)
+  const known = new Set(kept.calls.map(({ call }) => describeCall(scenario, call)))
+  const more = started.calls.filter(({ call }) => !known.has(describeCall(scenario, call)))
+  return { calls: [...kept.calls, ...more], wrong: [...kept.wrong, ...started.wrong] }
+}
+
+async function findCallsOf(
+  process: SweepProcess,
+  scenario: Scenario,
+  configuration: Configuration,
+  startsThreads: boolean,
+): Promise<{ calls: SweptCall[]; wrong: string[] }> {
   const runs: SweepResult[] = []
-  for (let run = 0; run < REFERENCE_RUNS; run++) runs.push(await process.run(scenario, configuration))
+  for (let run = 0; run < REFERENCE_RUNS; run++) {
+    runs.push(await process.run(scenario, configuration, startsThreads))
+  }
   const kinds = new Map<string, { call: Omit<Call, 'nth'>; counts: number[] }>()
   for (const { counts } of runs) {
     for (const { phase, op, role, count } of counts) {
@@ -56,6 +74,7 @@ export async function findCalls(
         scenario,
         configuration,
         call: { ...call, nth },
+        startsThreads,
         isCovered: false,
         fired: new Map(),
         isGone: false,

@@ -62,6 +62,7 @@ export class SweepProcess {
   async run(
     scenario: Scenario,
     configuration: Configuration,
+    startsThreads: boolean,
     expectation?: Expectation,
   ): Promise<SweepResult> {
     const directory = join(this.#base, 'log')
@@ -89,7 +90,14 @@ export class SweepProcess {
       return false
     }
     const isHarmless = expectation?.isHarmless ?? false
-    const order = { scenario: scenario.name, directory, ...configuration, isHarmless, firstId: FIRST_ID }
+    const order: SweepOrder = {
+      scenario: scenario.name,
+      directory,
+      ...configuration,
+      startsThreads,
+      isHarmless,
+      firstId: FIRST_ID,
+    }
     const trouble = await this.#perform(order, onAnswer)
     result.fired = this.#shim.fired(CASE_RULE)
     result.counts = this.#shim.counts()

@@ -5,6 +5,7 @@ import { IoShim } from '../../support/io-shim/shim.ts'
 import type { ScriptEvent } from '../io-script/events.ts'
 import { ProducerThread } from '../io-script/producer-thread.ts'
 import { runScenario, SCENARIOS } from '../io-script/scenarios.ts'
+import { keepInternalThreads } from './kept-threads.ts'
 
 /** What the child is told. */
 export interface SweepOrder {
@@ -12,6 +13,8 @@ export interface SweepOrder {
   directory: string
   syncMethod: SyncMethod
   stagingSlots: number
+  /** The log's own threads start with it. Otherwise they are those of the logs before it. */
+  startsThreads: boolean
   isHarmless: boolean
   firstId: number
 }
@@ -22,6 +25,8 @@ export interface SweepAnswer {
   events: ScriptEvent[]
 }
 
+let startsThreads = false
+keepInternalThreads(() => !startsThreads)
 const shim = new IoShim(process.env.GROUPWAL_SHIM_CONTROL!)
 const threads = [new ProducerThread(), new ProducerThread()] as const
 let events: ScriptEvent[] = []
@@ -40,6 +45,7 @@ for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
 
 async function perform({ scenario: name, ...order }: SweepOrder): Promise<void> {
   const scenario = SCENARIOS.find((one) => one.name === name)!
+  startsThreads = order.startsThreads
   try {
     await runScenario(scenario, {
       ...order,
