@@ -32,12 +32,11 @@ export function retireUnused(
   tail: Tail,
   keepSpares: number,
 ): number {
+  // The newest first, and none behind one that stays: so none is ever missing between two that are left.
+  const ahead = files.segments.filter(({ number }) => number > tail.header.segmentSequence).reverse()
   // The header of one made ahead may be the only one that knows of LSNs so high: then it stays for now.
-  const ahead = files.segments.filter(
-    ({ number, header }) => number > tail.header.segmentSequence && header.nextLsn <= tail.nextLsn,
-  )
-  // The newest first: so none is ever missing between two that are left.
-  const unused = [...files.uncounted, ...ahead.reverse()]
+  const kept = ahead.findIndex(({ header }) => header.nextLsn > tail.nextLsn)
+  const unused = [...files.uncounted, ...(kept === -1 ? ahead : ahead.slice(0, kept))]
   for (const segment of unused) retireSegment(fs, directory, segment, keepSpares, 0)
   return unused.length
 }

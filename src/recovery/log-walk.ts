@@ -204,6 +204,9 @@ export class LogWalk {
       if (first !== undefined) {
         throw this.#damage(invalid, expectedLsn, firstFrameProof(first), follower ?? first)
       }
+      if (isLater && header.nextLsn > expectedLsn) {
+        throw this.#damage(invalid, expectedLsn, madeAheadProof(header), follower)
+      }
       const later = findLaterFrames(scanner, header, expectedSequence)
       if (later.first === undefined) continue
       follower ??= later.first
@@ -254,6 +257,10 @@ function firstFrameProof(first: DecodedFrameHeader): string {
 
 function durableProof(frame: DecodedFrameHeader): string {
   return `frame ${frame.frameSequence} of segment ${frame.segmentSequence} knew LSN ${frame.durableLsn} as durable`
+}
+
+function madeAheadProof(header: SegmentHeader): string {
+  return `segment ${header.segmentSequence} was made when LSN ${header.nextLsn - 1} was durable`
 }
 
 function cutProof(header: SegmentHeader): string {

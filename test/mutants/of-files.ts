@@ -187,4 +187,25 @@ export const MUTANTS_OF_FILES: readonly Mutant[] = [
       test: 'records that are right in themselves but not together',
     },
   },
+  {
+    name: 'what was durable when a segment was made ahead is forgotten',
+    promise: 'P12',
+    edits: [{ file: WALK, find: 'if (isLater && header.nextLsn > expectedLsn)', replace: 'if (false)' }],
+    killedBy: {
+      file: 'test/recovery/log-walk.test.ts',
+      test: 'a segment that was made ahead proves that what was durable then is missing',
+    },
+  },
+  {
+    name: 'of segments made ahead one is retired from among others',
+    promise: 'P3',
+    edits: [
+      {
+        file: 'src/recovery/clean-up.ts',
+        find: 'kept === -1 ? ahead : ahead.slice(0, kept)',
+        replace: 'ahead.filter(({ header }) => header.nextLsn <= tail.nextLsn)',
+      },
+    ],
+    killedBy: { file: RECOVER_DAMAGE, test: 'a machine that stops at any call leaves no hole' },
+  },
 ]

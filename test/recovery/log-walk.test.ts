@@ -70,7 +70,7 @@ function assertEnds(
 
 function assertDamaged(
   walked: Walked,
-  place: { segment: number; offset: number; lsns?: [number, number?] },
+  place: { segment: number; offset: number; lsns?: [number, number | undefined] },
 ): void {
   assert.ok(walked.damage, `no damage, but ${walked.lsns.length} LSNs and ${JSON.stringify(walked.end)}`)
   assert.is(walked.damage.segment, segmentName(place.segment))
@@ -113,8 +113,21 @@ test('where the log begins with a damaged record, its frame tells the LSNs that 
   assertDamaged(walk(log), { segment: 2, offset: 4096, lsns: [4, 4] })
 })
 
-test('a segment that was made ahead proves nothing and moves nothing', () => {
+test('a segment that was made ahead moves nothing, and proves nothing of what was written since', () => {
   assertEnds(walk(twoSegments().segment().segment()), 6, false, { index: 1, offset: 4 * 4096 })
+  const log = twoSegments().segment({ nextLsn: 6 })
+  flip(log, 2, 3 * 4096 + 152)
+  assertEnds(walk(log), 5, true, { index: 1, offset: 3 * 4096 })
+})
+
+test('a segment that was made ahead proves that what was durable then is missing', () => {
+  const truncated = twoSegments().segment({ nextLsn: 6 })
+  truncated.files.set(segmentName(2), truncated.file(2).subarray(0, 2 * 4096))
+  assertDamaged(walk(truncated), { segment: 2, offset: 2 * 4096, lsns: [5, undefined] })
+  const begun = twoSegments().segment({ nextLsn: 6 })
+  flip(begun, 2, 4096 + 10)
+  begun.file(2).fill(0, 2 * 4096)
+  assertDamaged(walk(begun), { segment: 1, offset: 4 * 4096, lsns: [4, undefined] })
 })
 
 test('a segment ahead whose neighbour is missing proves nothing', () => {

@@ -10,10 +10,12 @@ import type { RecoverOptions } from '../../src/recovery/recover.ts'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import { readWhole, writeWhole } from '../../src/storage/whole-io.ts'
 import { withHistory } from '../support/crash-explorer.ts'
+import { HandmadeLog } from '../support/handmade-log.ts'
 import { BLOCK_BYTES, LOG_DIRECTORY, modelOptions, openAndSettle, openModel } from '../support/model-log.ts'
 import { FAILED_LIVES, ModelWorld } from '../support/model-world.ts'
 import { chooseSeed, createRandom } from '../support/random.ts'
-import type { SimulatedDisk } from '../support/simulated-disk.ts'
+import { keepAll, SimulatedDisk } from '../support/simulated-disk.ts'
+import { SimulatedCrash } from '../support/simulated-faults.ts'
 
 const random = createRandom(chooseSeed('recover-damage'))
 const options = modelOptions(random)
@@ -282,6 +284,35 @@ test('a call that fails leaves a log that opens as if nothing had been', () => {
         if (isDone) break
       }
     }
+  }
+})
+
+test('a machine that stops at any call leaves no hole among segments that were made ahead', () => {
+  // Of segment 2, which is the first that is left, the only frame is torn; 4 alone knows of LSNs as high as that.
+  const log = new HandmadeLog().segment().put('1').segment()
+  log.nextLsn = 8
+  log.put('torn').segment({ nextLsn: 2 }).segment({ nextLsn: 8 })
+  log.file(2)[BLOCK_BYTES + 152]! ^= 1
+  const whole = new SimulatedDisk()
+  whole.makeDirectory(LOG_DIRECTORY, 0o700)
+  for (const sequence of [2, 3, 4]) {
+    whole.close(whole.open(pathOf(sequence), constants.O_RDWR | constants.O_CREAT, 0o600))
+    const fd = whole.open(pathOf(sequence), constants.O_RDWR, 0)
+    writeWhole(whole, fd, log.file(sequence), 0)
+    whole.fullSync(fd)
+    whole.close(fd)
+  }
+  for (let call = 1, isDone = false; !isDone; call++) {
+    const disk = whole.fork()
+    disk.crashAtCall = call
+    try {
+      openModel(disk, options)
+      isDone = true
+    } catch (error) {
+      if (!(error instanceof SimulatedCrash)) throw error
+    }
+    const opened = openModel(disk.powerCut(keepAll), options)
+    assert.ok(opened.nextLsn > 8, `stopped at call ${call}`)
   }
 })
 

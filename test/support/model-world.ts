@@ -124,6 +124,13 @@ export const LIVES: Record<string, Life> = {
     writer.rotate()
     writer.writeUnsynced(1)
   },
+  'a rotation without a frame, and a segment made ahead behind it': (world) => {
+    const writer = world.open()
+    writer.commit([2])
+    writer.rotate()
+    writer.prepareAhead()
+    writer.writeUnsynced(1)
+  },
   'a first frame, and all before it dropped': (world) => {
     const writer = world.open()
     writer.commit([2])

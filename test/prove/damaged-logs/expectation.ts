@@ -95,7 +95,7 @@ export class Oracle {
       segment.endOffset !== Number.POSITIVE_INFINITY ||
       place.offset < segment.provenOffset ||
       behind.some(({ durableLsn }) => durableLsn >= expectedLsn) ||
-      laterLive.some(({ hasCut }) => hasCut) ||
+      laterLive.some(({ hasCut, nextLsn }) => hasCut || nextLsn > expectedLsn) ||
       behind.some((other) => other.segment > place.segment && other.offset === blockBytes)
     const lastLsn = frame.firstLsn - 1
     if (!isProven) return { records, damage: undefined, lastLsn }
