@@ -27,6 +27,23 @@ export class FrameChain {
   #segment: SegmentHeader | undefined
   #gapApplied = false
 
+  /** For a step that may have to be taken back. */
+  copy(): FrameChain {
+    const copy = new FrameChain()
+    copy.nextFrameSequence = this.nextFrameSequence
+    copy.nextLsn = this.nextLsn
+    copy.previousOffset = this.previousOffset
+    copy.previousChecksum = this.previousChecksum
+    copy.frameEndLsn = this.frameEndLsn
+    copy.lastLsn = this.lastLsn
+    copy.provenLsn = this.provenLsn
+    copy.#linked = this.#linked
+    copy.#lsnKnown = this.#lsnKnown
+    copy.#segment = this.#segment
+    copy.#gapApplied = this.#gapApplied
+    return copy
+  }
+
   /** Goes on in the next live segment; the one before was read up to its end. */
   enterSegment(segment: SegmentHeader): string | undefined {
     const broken = this.#applyGap()

@@ -183,6 +183,7 @@ export class Log extends EventEmitter<LogEvents> {
   async truncateBefore(lsn: number): Promise<number> {
     this.#checkOpen()
     checkInteger('lsn', lsn, Number.MAX_SAFE_INTEGER)
+    // So the first segment that is left begins with a frame that is durable: whoever reads the log relies on it.
     return this.#workers.dropSegments(Math.min(lsn, this.durableLsn))
   }
 

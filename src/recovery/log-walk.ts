@@ -46,7 +46,7 @@ export interface WalkEnd {
  * The caller iterates `next` until it returns undefined, and must call `close`.
  */
 export class LogWalk {
-  readonly chain: FrameChain = new FrameChain()
+  chain: FrameChain = new FrameChain()
   /** Set when `next` returned undefined. */
   end: WalkEnd | undefined
   /** The live segment that is being read. */
@@ -148,8 +148,28 @@ export class LogWalk {
     this.#enter(this.segmentIndex + 1)
   }
 
-  /** At a place without a valid frame: goes on in the next segment, or ends the walk, or finds damage. */
+  /** At a place without a valid frame: goes on, or ends the walk, or finds damage. */
   #passInvalid(invalid: InvalidPlace): boolean {
+    try {
+      return this.#judge(invalid)
+    } catch (error) {
+      if (!(error instanceof CorruptLogError) || !this.#hasAppeared(invalid.offset)) throw error
+      return true
+    }
+  }
+
+  /**
+   * A log that another process writes: the place was read a while ago, and what proves that a frame stands there may
+   * have been written since. Then the frame was, too, so a second look finds it; what is damaged stays so.
+   */
+  #hasAppeared(offset: number): boolean {
+    if (this.#open(this.segmentIndex, offset).next() === undefined) return false
+    this.#scanner = this.#open(this.segmentIndex, offset)
+    return true
+  }
+
+  /** Goes on in the next segment, or ends the walk. */
+  #judge(invalid: InvalidPlace): boolean {
     const { header, endOffset } = this.#source.live[this.segmentIndex]
     if (endOffset !== Number.POSITIVE_INFINITY || invalid.offset < ownFramesOffset(header)) {
       const proof = 'the header of a segment proves that a frame stands there'
@@ -171,15 +191,15 @@ export class LogWalk {
     if (first === undefined) return false
     const { header } = live[index]
     const { nextFrameSequence, nextLsn } = this.chain
+    const chain = this.chain.copy()
     const broken =
-      this.chain.enterSegment(header) ??
-      this.chain.reachOffset(header.blockBytes) ??
-      this.chain.contradiction(first)
+      chain.enterSegment(header) ?? chain.reachOffset(header.blockBytes) ?? chain.contradiction(first)
     if (broken !== undefined) {
       const behind = this.#open(this.segmentIndex, invalid.offset)
       const later = findLaterFrames(behind, this.segment, nextFrameSequence)
       throw this.#damage(invalid, nextLsn, firstFrameProof(first), later.first ?? first)
     }
+    this.chain = chain
     this.segmentIndex = index
     this.#scanner = scanner
     return true
@@ -204,12 +224,12 @@ export class LogWalk {
       if (first !== undefined) {
         throw this.#damage(invalid, expectedLsn, firstFrameProof(first), follower ?? first)
       }
+      const later = findLaterFrames(scanner, header, expectedSequence)
+      follower ??= later.first
       if (isLater && header.nextLsn > expectedLsn) {
         throw this.#damage(invalid, expectedLsn, madeAheadProof(header), follower)
       }
-      const later = findLaterFrames(scanner, header, expectedSequence)
       if (later.first === undefined) continue
-      follower ??= later.first
       if (later.mostDurable !== undefined && later.mostDurable.durableLsn >= expectedLsn) {
         throw this.#damage(invalid, expectedLsn, durableProof(later.mostDurable), follower)
       }

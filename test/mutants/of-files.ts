@@ -208,4 +208,19 @@ export const MUTANTS_OF_FILES: readonly Mutant[] = [
     ],
     killedBy: { file: RECOVER_DAMAGE, test: 'a machine that stops at any call leaves no hole' },
   },
+  {
+    name: 'what was written while it was read looks like damage',
+    promise: 'P3',
+    edits: [
+      {
+        file: WALK,
+        find: '!(error instanceof CorruptLogError) || !this.#hasAppeared(invalid.offset)',
+        replace: 'error !== undefined',
+      },
+    ],
+    killedBy: {
+      file: 'test/read/while-written.test.ts',
+      test: 'a reader that began before is not stopped by what is committed meanwhile',
+    },
+  },
 ]

@@ -18,7 +18,8 @@ interface Walked {
   nextLsn: number
 }
 
-function walk(log: HandmadeLog, startIndex = 0, toLsn?: number): Walked {
+/** @param meanwhile what happens behind the first frame */
+function walk(log: HandmadeLog, startIndex = 0, toLsn?: number, meanwhile?: () => void): Walked {
   const fs = new MemoryFileSystem(log.files)
   const headers: SegmentHeader[] = []
   for (const file of log.files.values()) {
@@ -37,6 +38,7 @@ function walk(log: HandmadeLog, startIndex = 0, toLsn?: number): Walked {
     for (let frame = walker.next(); frame !== undefined; frame = walker.next()) {
       for (let count = 0; count < frame.header.lsnCount; count++)
         walked.lsns.push(frame.header.firstLsn + count)
+      if (walked.lsns.length === 1) meanwhile?.()
     }
     walked.end = walker.end
   } catch (error) {
@@ -126,8 +128,34 @@ test('a segment that was made ahead proves that what was durable then is missing
   assertDamaged(walk(truncated), { segment: 2, offset: 2 * 4096, lsns: [5, undefined] })
   const begun = twoSegments().segment({ nextLsn: 6 })
   flip(begun, 2, 4096 + 10)
+  assertDamaged(walk(begun), { segment: 1, offset: 4 * 4096, lsns: [4, 4] })
+  flip(begun, 1, 3 * 4096 + 10)
+  // A frame behind the damage tells the LSNs more exactly than the header does.
+  assertDamaged(walk(begun), { segment: 1, offset: 3 * 4096, lsns: [3, 4] })
   begun.file(2).fill(0, 2 * 4096)
-  assertDamaged(walk(begun), { segment: 1, offset: 4 * 4096, lsns: [4, undefined] })
+  assertDamaged(walk(begun), { segment: 1, offset: 3 * 4096, lsns: [3, undefined] })
+})
+
+test('what is written while a log is read is no damage: frames behind the place that was read before', () => {
+  const log = new HandmadeLog().segment().put('1').put('2').put('3').put('4')
+  const file = log.file(1)
+  const whole = file.slice()
+  file.fill(0, 3 * 4096)
+  const walked = walk(log, 0, undefined, () => file.set(whole))
+  assertEnds(walked, 4, false, { index: 0, offset: 5 * 4096 })
+})
+
+test('what is written while a log is read is no damage: the segment that was made ahead when it was listed', () => {
+  const log = new HandmadeLog().segment().put('1').put('2').put('3').segment({ nextLsn: 2 }).put('4').put('5')
+  const [first, second] = [log.file(1), log.file(2)]
+  const [wholeFirst, wholeSecond] = [first.slice(), second.slice()]
+  first.fill(0, 2 * 4096)
+  second.fill(0, 4096)
+  const walked = walk(log, 0, undefined, () => {
+    first.set(wholeFirst)
+    second.set(wholeSecond)
+  })
+  assertEnds(walked, 5, false, { index: 1, offset: 3 * 4096 })
 })
 
 test('a segment ahead whose neighbour is missing proves nothing', () => {
