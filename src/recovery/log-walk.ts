@@ -46,6 +46,7 @@ export interface WalkEnd {
  * The caller iterates `next` until it returns undefined, and must call `close`.
  */
 export class LogWalk {
+  /** Another one from segment to segment: not to be kept by others. */
   chain: FrameChain = new FrameChain()
   /** Set when `next` returned undefined. */
   end: WalkEnd | undefined
