@@ -19,7 +19,7 @@ need gcc gcc
 [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
 
 browser=()
-[ -e /usr/bin/chromium ] || [ -e /usr/bin/google-chrome ] || browser+=(chromium)
+[ -e /usr/bin/chromium ] || [ -e /usr/bin/chromium-browser ] || [ -e /usr/bin/google-chrome ] || browser+=(chromium)
 
 if [ ${#packages[@]} -eq 0 ] && [ ${#browser[@]} -eq 0 ]; then
   exit 0
