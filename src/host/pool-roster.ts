@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads'
 import { GroupWalError } from '../errors.ts'
 import { load, notify, store, type Words, waitAsync } from '../shared/atomics.ts'
 import { rebuildError } from './flat-error.ts'
-import { ACKS, isStarted, noteNew, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
+import { ACKS, isStarted, noteEnded, type PoolWorkerReport, RETIRE } from './pool-worker.ts'
 
 /** How long a worker that is to end may take to give back its producers. One that is busy is ended without. */
 const LEAVE_MS = 1000
@@ -20,7 +20,12 @@ export interface RosterHost {
 interface Member {
   /** Kept, because a Worker that has ended does not know it any more. */
   threadId: number
+  /** Ended with the pool: nobody's loss. */
   isRetired: boolean
+  /** Somebody called terminate(): piscina, or the application. */
+  isEndAsked: boolean
+  /** It was piscina: it has taken the worker from its list, and has another one instead. */
+  isLetGo: boolean
   cause: unknown
 }
 
@@ -29,7 +34,7 @@ interface Member {
  * a worker is ready, `workerDestroy` before it has ended, and one that fails to start is silently given up.
  */
 export class PoolRoster {
-  /** The pool is being closed: workers may end. */
+  /** The pool is ending its workers. */
   isRetiring: boolean
   /** Why no task can be run any more. */
   startFailure: GroupWalError | undefined
@@ -66,32 +71,54 @@ export class PoolRoster {
   }
 
   private adoptWorker(worker: Worker): void {
-    const member: Member = { threadId: worker.threadId, isRetired: false, cause: undefined }
+    const member: Member = {
+      threadId: worker.threadId,
+      isRetired: false,
+      isEndAsked: false,
+      isLetGo: false,
+      cause: undefined,
+    }
     this.members.set(worker, member)
-    noteNew(this.control, member.threadId)
+    const muffle = muffler(worker)
     // First in line: piscina's own listener passes the error on, and we must know by then what it is.
     worker.prependListener('error', (error: unknown) => {
       member.cause = error
-      if (this.hasStarted(member) || member.isRetired) return
+      if (this.hasStarted(member) || member.isRetired || member.isLetGo) return
       if (typeof error === 'object' && error !== null) this.startErrors.add(error)
       this.fail(error)
     })
     worker.prependListener('exit', (code: number) => this.onExit(worker, member, code))
     const terminate = worker.terminate.bind(worker)
     worker.terminate = () => {
-      if (!this.isRetiring) return terminate()
-      member.isRetired = true
-      return this.whenLeft().then(terminate)
+      if (this.isRetiring) {
+        member.isRetired = true
+        return this.whenLeft().then(terminate)
+      }
+      member.isEndAsked = true
+      // Piscina ends a worker whose task was aborted, and takes it from its list in this turn. An application that
+      // calls terminate() itself leaves it there, and piscina must hear of the exit.
+      queueMicrotask(() => {
+        if (this.host.threads().includes(worker)) return
+        member.isLetGo = true
+        muffle()
+      })
+      return terminate()
     }
   }
 
   private onExit(worker: Worker, member: Member, code: number): void {
     this.members.delete(worker)
+    const hasStarted = this.hasStarted(member)
+    noteEnded(this.control, member.threadId)
     this.host.ended(member.threadId, member.isRetired)
-    if (this.hasStarted(member) || member.isRetired) return
-    this.fail(member.cause ?? new Error(`the worker exited with code ${code} before it was ready`))
-    // Piscina may yet start another one, in this turn.
-    queueMicrotask(() => this.adopt())
+    if (hasStarted || member.isRetired || member.isLetGo) return
+    const cause = member.cause ?? new Error(`the worker exited with code ${code} before it was ready`)
+    if (!member.isEndAsked) this.fail(cause)
+    // Piscina may yet start another one, in this turn. When it has none then, what waits would wait for ever.
+    queueMicrotask(() => {
+      if (this.host.threads().length === 0) this.fail(cause)
+      this.adopt()
+    })
   }
 
   private hasStarted(member: Member): boolean {
@@ -137,5 +164,19 @@ export class PoolRoster {
       if (changed !== undefined && (await Promise.race([changed, late])) === true) break
     }
     clearTimeout(timer)
+  }
+}
+
+/**
+ * What keeps a worker's errors and its exit from piscina, for when piscina has let it go: of one that was not ready
+ * it would take either for a failure to start, and from then on replace no worker that dies.
+ */
+function muffler(worker: Worker): () => void {
+  // Piscina's listeners are the first: it set them as it made the worker, before anyone else could.
+  const [onError] = worker.listeners('error')
+  const [onExit] = worker.listeners('exit')
+  return () => {
+    if (onError !== undefined) worker.off('error', onError as (error: unknown) => void)
+    if (onExit !== undefined) worker.off('exit', onExit as (code: number) => void)
   }
 }

@@ -2,7 +2,7 @@ import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import workerThreads from 'node:worker_threads'
-import { add, clearBits, load, notify, setBits, type Words, waitAsync } from '../shared/atomics.ts'
+import { add, compareExchange, load, notify, store, type Words, waitAsync } from '../shared/atomics.ts'
 import { flattenError } from './flat-error.ts'
 import type { LogHandle } from './handle.ts'
 import { joinPool, type PoolMembership } from './pool-membership.ts'
@@ -37,31 +37,45 @@ export const RETIRE = 0
 /** How many workers have given back their producers. */
 export const ACKS = 1
 
-/** From here on one bit per thread, by the low half of its number: its file is loaded. */
-const STARTED = 2
-const STARTED_WORDS = 2048
+/** How many workers a pool may have. */
+export const MAX_THREADS = 1000
 
-/** Memory for the words of a pool. */
+/**
+ * From here on the numbers of the threads whose file is loaded, in no order; 0: free. Whole numbers and no bit for
+ * each, because two threads would come to share one: a process may start any number of threads.
+ */
+const STARTED = 2
+/** Twice as many as can be at work: those that were ended, and replaced, stay until their thread is gone. */
+const STARTED_WORDS = 2 * MAX_THREADS
+
+/** Memory for the words of a pool: all are 0. */
 export function allocateControl(): Words {
   return new Int32Array(new SharedArrayBuffer((STARTED + STARTED_WORDS) * 4))
 }
 
-/** A new thread, whose number may have been that of an older one. */
-export function noteNew(control: Words, threadId: number): void {
-  clearBits(control, startedWord(threadId), 1 << (threadId & 31))
-}
-
-function noteStarted(control: Words, threadId: number): void {
-  setBits(control, startedWord(threadId), 1 << (threadId & 31))
+/** Called by the worker, maybe before the pool has taken it in. */
+export function noteStarted(control: Words, threadId: number): void {
+  for (let index = STARTED; index < control.length; index++) {
+    if (compareExchange(control, index, 0, threadId)) return
+  }
 }
 
 /** Told by memory and not by a message: a message may come after the answer to the worker's first task. */
 export function isStarted(control: Words, threadId: number): boolean {
-  return (load(control, startedWord(threadId)) & (1 << (threadId & 31))) !== 0
+  return findStarted(control, threadId) !== undefined
 }
 
-function startedWord(threadId: number): number {
-  return STARTED + ((threadId >>> 5) & (STARTED_WORDS - 1))
+/** The thread is gone: its word is free for another one. */
+export function noteEnded(control: Words, threadId: number): void {
+  const index = findStarted(control, threadId)
+  if (index !== undefined) store(control, index, 0)
+}
+
+function findStarted(control: Words, threadId: number): number | undefined {
+  for (let index = STARTED; index < control.length; index++) {
+    if (load(control, index) === threadId) return index
+  }
+  return undefined
 }
 
 type Handler = (task: unknown) => unknown

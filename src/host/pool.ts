@@ -11,12 +11,13 @@ import { poolEntryPath } from './pool-entry-file.ts'
 import { PoolRoster } from './pool-roster.ts'
 import {
   allocateControl,
+  MAX_THREADS,
   type PoolTask,
   type PoolWorkerData,
   type PoolWorkerReport,
   RETIRE,
 } from './pool-worker.ts'
-import { describe } from './record-input.ts'
+import { checkInteger, describe } from './record-input.ts'
 
 type PiscinaOptions = NonNullable<ConstructorParameters<typeof Piscina>[0]>
 type PiscinaRunOptions = NonNullable<Parameters<Piscina['run']>[1]>
@@ -24,12 +25,20 @@ type PiscinaRunOptions = NonNullable<Parameters<Piscina['run']>[1]>
 /** What the pool decides by itself: piscina's defaults end idle workers, or freeze the event loop of waiting ones. */
 const OWN_OPTIONS = ['atomics', 'minThreads', 'idleTimeout'] as const
 
+/** As in piscina. */
+const CLOSE_TIMEOUT_MS = 30_000
+
+/** Timers of Node.js that are set for so many milliseconds, or more, fire at once. */
+const TIMER_LIMIT_MS = 2 ** 31
+
 /** Options of piscina, but for those that a pool of producers must set itself. */
 export interface ProducerPoolOptions extends Omit<PiscinaOptions, 'filename' | (typeof OWN_OPTIONS)[number]> {
   /** The file whose exported function runs the tasks: a path or a `file:` URL, ES module or CommonJS. */
   filename: string | URL
-  /** How many workers, all from the beginning. Default: as many as there are processors. */
+  /** How many workers, all from the beginning: 1 to 1000. Default: as many as there are processors. */
   maxThreads?: number
+  /** How many milliseconds close() waits for the tasks; `Infinity` or 2 ** 31: without end. Default 30000. */
+  closeTimeout?: number
 }
 
 /** Options of piscina's `run`; the file may be a URL here, too. */
@@ -43,7 +52,7 @@ export interface PoolRunOptions extends Omit<PiscinaRunOptions, 'filename'> {
  * `pool.close()` (finishes the tasks) or `pool.destroy()`.
  *
  * @param log an open log, in the thread that opened it
- * @throws TypeError about the options
+ * @throws TypeError, RangeError about the options
  */
 export function createProducerPool<T = unknown, R = unknown>(
   log: Log,
@@ -69,13 +78,18 @@ const WHY: Record<(typeof OWN_OPTIONS)[number], string> = {
 /** A Piscina whose workers are connected to a log. Made by `createProducerPool`. */
 export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   readonly #control: Words
+  readonly #closeTimeoutMs: number
   readonly #roster: PoolRoster
   /** Runs that are not settled, each with what rejects it when no worker is left to do so. */
   readonly #runs: Map<Promise<R>, (error: unknown) => void>
+  /** New tasks are turned away. */
+  #isClosing: boolean
 
   /** @internal use `createProducerPool` */
   constructor(log: Log, options: ProducerPoolOptions, control: Words) {
-    const { filename, name = 'default', workerData, maxThreads = availableParallelism(), ...rest } = options
+    const { filename, name = 'default', workerData, ...rest } = options
+    const maxThreads = checkThreads(options.maxThreads)
+    const closeTimeoutMs = checkCloseTimeout(options.closeTimeout)
     const data: PoolWorkerData = {
       groupwalPool: 1,
       handle: log.handle,
@@ -92,9 +106,13 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
       minThreads: maxThreads,
       maxThreads,
       idleTimeout: Number.POSITIVE_INFINITY,
+      // With `force` piscina itself waits, by a timer: so the longest that there is, 24 days.
+      closeTimeout: Math.min(closeTimeoutMs, TIMER_LIMIT_MS - 1),
     })
     this.#control = control
+    this.#closeTimeoutMs = closeTimeoutMs
     this.#runs = new Map()
+    this.#isClosing = false
     this.#roster = new PoolRoster(control, {
       threads: () => this.threads,
       idleCount: () => this.idleThreads,
@@ -125,7 +143,7 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
 
   /** A piscina run of the task in the envelope that the worker expects. Throws about the arguments. */
   #start(task: T, options: PoolRunOptions): Promise<R> {
-    const { startFailure, isRetiring } = this.#roster
+    const { startFailure } = this.#roster
     if (startFailure !== undefined) throw startFailure
     if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object')
     const { filename, name, ...rest } = options
@@ -135,19 +153,22 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
       name: name == null ? undefined : checkName(name),
     })
     // While the pool ends, a new task is turned away, as piscina does it.
-    const signal = isRetiring ? AbortSignal.abort('the pool is being closed') : rest.signal
+    const signal = this.#isClosing ? AbortSignal.abort('the pool is being closed') : rest.signal
     return super.run(envelope as T, { ...rest, signal: signal ?? null })
   }
 
   /** Finishes the tasks (with `force` only those at work), gives back the places in the log, and ends the workers. */
   override close(options?: { force?: boolean }): Promise<void> {
-    return this.#retire(async () => {
+    return this.#turnAwayWhile(async () => {
       // Piscina counts each worker as often as it finishes a task, and so may end the others in the midst of theirs.
-      if (options?.force === true || (await this.#isFinishedInTime())) return super.close(options)
+      if (options?.force === true || (await this.#isFinishedInTime())) {
+        await this.#retire(() => super.close(options))
+        return
+      }
       try {
-        super.emit('error', new Error(`the tasks were not finished within ${this.options.closeTimeout} ms`))
+        super.emit('error', new Error(`the tasks were not finished within ${this.#closeTimeoutMs} ms`))
       } finally {
-        await super.destroy()
+        await this.#retire(() => super.destroy())
         super.emit('close')
       }
     })
@@ -155,9 +176,19 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
 
   /** Ends the workers; tasks that are at work are rejected. */
   override destroy(): Promise<void> {
-    return this.#retire(() => super.destroy())
+    return this.#turnAwayWhile(() => this.#retire(() => super.destroy()))
   }
 
+  async #turnAwayWhile(close: () => Promise<void>): Promise<void> {
+    this.#isClosing = true
+    try {
+      await close()
+    } finally {
+      this.#isClosing = false
+    }
+  }
+
+  /** The workers may end. While close() waits for the tasks, one that ends is a loss, and the others stay connected. */
   async #retire(end: () => Promise<void>): Promise<void> {
     this.#roster.isRetiring = true
     try {
@@ -168,11 +199,12 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
     }
   }
 
-  /** Waits for the runs to be settled, at most closeTimeout. */
+  /** Waits for the runs to be settled, at most closeTimeout. Without end there is no timer. */
   async #isFinishedInTime(): Promise<boolean> {
     const late = new AbortController()
     const isLate = once(late.signal, 'abort')
-    const timer = setTimeout(() => late.abort(), this.options.closeTimeout)
+    const waitMs = this.#closeTimeoutMs
+    const timer = waitMs < TIMER_LIMIT_MS ? setTimeout(() => late.abort(), waitMs) : undefined
     while (this.#runs.size > 0 && !late.signal.aborted) {
       await Promise.race([Promise.allSettled(this.#runs.keys()), isLate])
     }
@@ -241,4 +273,18 @@ function pathOf(filename: unknown, what: string): string {
 function checkName(name: unknown): string {
   if (typeof name !== 'string') throw new TypeError(`name must be a string, got ${describe(name)}`)
   return name
+}
+
+function checkThreads(maxThreads: unknown): number {
+  if (maxThreads === undefined) return Math.min(availableParallelism(), MAX_THREADS)
+  return checkInteger('maxThreads', maxThreads, MAX_THREADS, 1)
+}
+
+function checkCloseTimeout(closeTimeout: unknown): number {
+  if (closeTimeout === undefined) return CLOSE_TIMEOUT_MS
+  if (typeof closeTimeout !== 'number') {
+    throw new TypeError(`closeTimeout must be a number, got ${describe(closeTimeout)}`)
+  }
+  if (!(closeTimeout >= 0)) throw new RangeError(`closeTimeout must be 0 or more, got ${closeTimeout}`)
+  return closeTimeout
 }

@@ -5,6 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CommitFailedError, connect, GroupWalError, type Log, openLog } from '../../src/index.ts'
 import { createProducerPool, type ProducerPool, type ProducerPoolOptions } from '../../src/pool.ts'
+import { failureOf } from '../support/rejection.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import tasksUrl from './tasks.worker.ts?url'
 
@@ -239,6 +240,28 @@ test('options that the pool sets itself, a bad filename and a bad name are TypeE
   }
   await log.close()
 })
+
+for (const [name, value, error, limit] of [
+  ['maxThreads', Number.NaN, RangeError, 'an integer from 1 to 1000'],
+  ['maxThreads', Number.POSITIVE_INFINITY, RangeError, 'an integer from 1 to 1000'],
+  ['maxThreads', 0, RangeError, 'an integer from 1 to 1000'],
+  ['maxThreads', 1.5, RangeError, 'an integer from 1 to 1000'],
+  ['maxThreads', 1001, RangeError, 'an integer from 1 to 1000'],
+  ['maxThreads', null, TypeError, 'a number'],
+  ['closeTimeout', Number.NaN, RangeError, '0 or more'],
+  ['closeTimeout', -1, RangeError, '0 or more'],
+  ['closeTimeout', null, TypeError, 'a number'],
+] as const) {
+  test(`${name}: ${value} is a ${error.name} that names it and the limit`, async () => {
+    const log = await openLog(temporaryDirectory())
+    const make = (): unknown =>
+      createProducerPool(log, { filename: tasksUrl, [name]: value } as ProducerPoolOptions)
+    const failure = await failureOf(make)
+    assert.instance(failure, error)
+    assert.is(failure.message, `${name} must be ${limit}, got ${value}`)
+    await log.close()
+  })
+}
 
 test('connect() without an argument outside of a pool is a typed error', () => {
   assert.throws(

@@ -5,6 +5,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GroupWalError, type Log, openLog } from '../../src/index.ts'
 import { createProducerPool, type ProducerPool, type ProducerPoolOptions } from '../../src/pool.ts'
+import { waitAsync } from '../../src/shared/atomics.ts'
+import { failureOf } from '../support/rejection.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import startUrl from './start.worker.ts?url'
 
@@ -13,6 +15,7 @@ const THROW = 1
 const EXIT = 2
 const LATE = 3
 const OWN = 4
+const HOLD = 5
 
 async function withPool(
   options: ProducerPoolOptions,
@@ -29,9 +32,21 @@ async function withPool(
 }
 
 function startWith(how: number): { filename: URL; workerData: Int32Array; maxThreads: number } {
-  const workerData = new Int32Array(new SharedArrayBuffer(4))
+  const workerData = new Int32Array(new SharedArrayBuffer(8))
   workerData[0] = how
   return { filename: startUrl, workerData, maxThreads: 2 }
+}
+
+/** A task is given to the first worker, which has not started yet, and aborted: resolves when the worker is gone. */
+async function abortWhileStarting(pool: ProducerPool<unknown, unknown>): Promise<void> {
+  const [starting] = pool.threads
+  const exited = once(starting!, 'exit')
+  const controller = new AbortController()
+  const aborted = failureOf(pool.run(undefined, { signal: controller.signal }))
+  controller.abort()
+  assert.is((await aborted).name, 'AbortError')
+  assert.not(pool.threads.includes(starting!))
+  await exited
 }
 
 async function startFailureOf(run: Promise<unknown>): Promise<GroupWalError> {
@@ -102,6 +117,56 @@ test('a replacement that fails to start rejects what waits for it', () =>
 test('a worker that starts anew works on', () =>
   withPool({ ...startWith(WELL), maxThreads: 1 }, async (pool) => {
     await pool.run(WELL).catch(() => {})
+    assert.is(await pool.run(undefined), 'done')
+  }))
+
+test('a task that is aborted while its worker starts costs the pool this worker only', () =>
+  withPool(startWith(WELL), async (pool) => {
+    const gone = abortWhileStarting(pool)
+    assert.equal(await Promise.all([1, 2, 3].map(() => pool.run(undefined))), ['done', 'done', 'done'])
+    await gone
+    assert.equal(await Promise.all([1, 2, 3].map(() => pool.run(undefined))), ['done', 'done', 'done'])
+    assert.is(pool.threads.length, 2)
+  }))
+
+test('where a task was aborted, a replacement that fails to start is still told', () =>
+  withPool({ ...startWith(EXIT), maxThreads: 1 }, async (pool) => {
+    const gone = abortWhileStarting(pool)
+    assert.match((await startFailureOf(pool.run(undefined))).message, /exited with code 4/)
+    await gone
+    assert.match((await startFailureOf(pool.run(undefined))).message, /exited with code 4/)
+  }))
+
+test('a task that is aborted while a replacement starts does not keep piscina from replacing others', () => {
+  const options = startWith(WELL)
+  const words = options.workerData
+  return withPool(options, async (pool) => {
+    assert.equal(await Promise.all([pool.run(undefined), pool.run(undefined)]), ['done', 'done'])
+    const first = pool.threads
+    assert.match((await failureOf(pool.run(HOLD))).message, /exited with code: 5/)
+    await waitAsync(words, 1, 0)
+    const held = pool.threads.find((worker) => !first.includes(worker))!
+    // Piscina gives what waits to a worker that is not ready, as soon as another one has finished its task.
+    const controller = new AbortController()
+    const before = pool.run(undefined)
+    const aborted = failureOf(pool.run(undefined, { signal: controller.signal }))
+    assert.is(await before, 'done')
+    const changed = [once(held, 'exit'), once(pool, 'workerCreate')]
+    words[0] = WELL
+    controller.abort()
+    assert.is((await aborted).name, 'AbortError')
+    await Promise.all(changed)
+    // All workers die while one task waits for a new one.
+    const dying = [pool.run(WELL), pool.run(WELL)].map(failureOf)
+    const waiting = pool.run(undefined)
+    for (const { message } of await Promise.all(dying)) assert.match(message, /exited with code: 5/)
+    assert.is(await waiting, 'done')
+  })
+})
+
+test('a worker that the application ends while it starts is replaced', () =>
+  withPool({ ...startWith(WELL), maxThreads: 1 }, async (pool) => {
+    await pool.threads[0]!.terminate()
     assert.is(await pool.run(undefined), 'done')
   }))
 

@@ -1,6 +1,7 @@
 import { isMainThread, threadId, workerData } from 'node:worker_threads'
 import { Piscina, workerData as piscinaWorkerData } from 'piscina'
 import { CommitFailedError, connect } from '../../src/index.ts'
+import { add, notify, waitAsync } from '../../src/shared/atomics.ts'
 
 export default function commit(text: string): { lsn: number; threadId: number } {
   return { lsn: connect().commitSync({ payload: text }).lsn, threadId }
@@ -42,6 +43,15 @@ export function dieUncaught(): Promise<void> {
   connect()
   setImmediate(() => failCommit())
   return new Promise(() => {})
+}
+
+/** Counts itself in the first word, and commits with the producer that it has when the second one is told. */
+export async function commitWhenTold(words: Int32Array): Promise<number> {
+  const producer = connect()
+  add(words, 0, 1)
+  notify(words, 0, 1)
+  await waitAsync(words, 1, 0)
+  return (await producer.commit({ payload: 'told' })).lsn
 }
 
 export function spinForever(): never {
