@@ -3,6 +3,8 @@ import { connect } from '../host/connect.ts'
 import { flattenError } from '../host/flat-error.ts'
 import type { Producer } from '../host/producer.ts'
 import { type RecordInput, RecordReader } from '../host/record-input.ts'
+import type { Words } from '../shared/atomics.ts'
+import { AppendTurns } from './append-turns.ts'
 import { microsSince } from './latency.ts'
 import { type LineChunk, linesOf } from './line-source.ts'
 import { recordFromJson } from './record-json.ts'
@@ -13,6 +15,10 @@ export interface AppendSettings {
   recordType: number | undefined
   tenantId: number | undefined
   vshardId: number | undefined
+  /** What the log takes. */
+  maxPayloadBytes: number
+  /** Of the AppendTurns that all workers share. */
+  turns: Words
 }
 
 /** What became of one chunk of lines. */
@@ -27,15 +33,13 @@ export interface AppendResult {
   failure: unknown
 }
 
-/** A line that could not be taken stops this worker: chunks that were on their way are passed over. */
-let isStopped = false
-
-/** Finds what is wrong with a record before it is committed: the lines behind it must not be. */
-const checker = new RecordReader(Number.MAX_SAFE_INTEGER)
+/** Finds what is wrong with a record before it is committed: the lines behind it must not be. One for all chunks. */
+let checker: RecordReader | undefined
 
 /**
- * Commits the lines of a chunk, in order, and resolves when all are decided. All of them are begun before the first
- * await, so that the lines of a worker's chunks keep their order although several chunks are under way.
+ * Commits the lines of a chunk, in order, and resolves when all are decided. They are checked before the chunk's turn,
+ * and all of them are begun in one go when it has come, so that the lines of a worker's chunks keep their order
+ * although several chunks are under way.
  */
 export async function appendChunk(chunk: LineChunk, settings: AppendSettings): Promise<AppendResult> {
   const result: AppendResult = {
@@ -46,31 +50,41 @@ export async function appendChunk(chunk: LineChunk, settings: AppendSettings): P
     latency: createHistogram(),
     failure: undefined,
   }
-  if (isStopped) return result
   const producer = connect()
-  const commits: Promise<void>[] = []
-  let line = chunk.firstLine
+  const turns = new AppendTurns(settings.turns)
+  const { records, failure } = readLines(chunk, settings)
+  if (!(await turns.take(chunk.chunkIndex))) return result
+  if (failure === undefined) turns.pass(chunk.chunkIndex)
+  else fail(result, failure, turns)
+  await Promise.all(records.map((record) => commitOne(producer, record, result, turns)))
+  return result
+}
+
+/** The records of a chunk up to the first line that cannot be taken, and what is wrong with that one. */
+function readLines(
+  chunk: LineChunk,
+  settings: AppendSettings,
+): { records: RecordInput[]; failure: Error | undefined } {
+  checker ??= new RecordReader(settings.maxPayloadBytes)
+  const records: RecordInput[] = []
   for (const bytes of linesOf(chunk.bytes)) {
-    const where = `${chunk.source}, line ${line}`
     try {
       const record = recordOf(bytes, settings)
       checker.readRecord(record)
-      commits.push(commitOne(producer, record, where, result))
+      records.push(record)
     } catch (error) {
-      fail(result, inputError(error, where))
-      break
+      const where = `${chunk.source}, line ${chunk.firstLine + records.length}`
+      return { records, failure: new Error(`${where}: ${(error as Error).message}`, { cause: error }) }
     }
-    line++
   }
-  await Promise.all(commits)
-  return result
+  return { records, failure: undefined }
 }
 
 async function commitOne(
   producer: Producer,
   record: RecordInput,
-  where: string,
   result: AppendResult,
+  turns: AppendTurns,
 ): Promise<void> {
   const startMs = performance.now()
   try {
@@ -82,8 +96,7 @@ async function commitOne(
     result.firstLsn = Math.min(result.firstLsn, lsn)
     result.lastLsn = Math.max(result.lastLsn, lsn)
   } catch (error) {
-    // A payload over the limit, which only the producer knows.
-    fail(result, error instanceof RangeError ? inputError(error, where) : error)
+    fail(result, error, turns)
   }
 }
 
@@ -98,11 +111,8 @@ function recordOf(bytes: Uint8Array, settings: AppendSettings): RecordInput {
   return record
 }
 
-function fail(result: AppendResult, error: unknown): void {
-  isStopped = true
+/** Chunks that are on their way are passed over, in all workers. */
+function fail(result: AppendResult, error: unknown, turns: AppendTurns): void {
+  turns.stop()
   result.failure ??= flattenError(error)
-}
-
-function inputError(error: unknown, where: string): Error {
-  return new Error(`${where}: ${(error as Error).message}`, { cause: error })
 }

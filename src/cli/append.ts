@@ -4,14 +4,18 @@ import producerUrl from '../../workers/producer.ts?url'
 import { rebuildError } from '../host/flat-error.ts'
 import type { Log } from '../host/log.ts'
 import { openLog } from '../host/open.ts'
+import type { ResolvedOptions } from '../host/options.ts'
 import { createProducerPool, type ProducerPool } from '../host/pool.ts'
 import type { AppendResult, AppendSettings } from './append-task.ts'
-import { integer, type LogArguments, logOptions, openOptionsOf } from './arguments.ts'
-import { EXIT_OK, reportError } from './exit-code.ts'
+import { AppendTurns } from './append-turns.ts'
+import { checkOpenOptions, integer, type LogArguments, logOptions, openOptionsOf } from './arguments.ts'
+import { reportError } from './exit-code.ts'
 import { formatBytes, formatCount, formatMicros } from './format.ts'
+import { Interrupt } from './interrupt.ts'
 import { type Latency, latencyOf, mergeHistograms } from './latency.ts'
 import { checkFiles, type LineChunk, readChunks } from './line-source.ts'
 import { printRecovery, printWarnings } from './notices.ts'
+import { largestPayload } from './payload-limit.ts'
 import { Progress } from './progress.ts'
 
 /** Chunks of lines that are under way in each worker: one at work, the others keep it busy. */
@@ -51,12 +55,14 @@ export function appendCommand(finish: (exitCode: number) => void): Command {
 
 async function runAppend(directory: string, files: string[], given: AppendArguments): Promise<number> {
   try {
+    const options = openOptionsOf(given)
+    const resolved = checkOpenOptions(directory, options)
     await checkFiles(files)
-    const log = await openLog(directory, openOptionsOf(given))
+    const log = await openLog(directory, options)
     try {
       printWarnings(log)
       printRecovery(log)
-      return await appendAll(log, files, given)
+      return await appendAll(log, resolved, files, given)
     } finally {
       await log.close()
     }
@@ -65,9 +71,22 @@ async function runAppend(directory: string, files: string[], given: AppendArgume
   }
 }
 
-async function appendAll(log: Log, files: string[], given: AppendArguments): Promise<number> {
+async function appendAll(
+  log: Log,
+  { maxBatchBytes }: ResolvedOptions,
+  files: string[],
+  given: AppendArguments,
+): Promise<number> {
   const { producers, ndjson = false, recordType, tenant, vshard } = given
-  const settings: AppendSettings = { ndjson, recordType, tenantId: tenant, vshardId: vshard }
+  const turns = AppendTurns.create()
+  const settings: AppendSettings = {
+    ndjson,
+    recordType,
+    tenantId: tenant,
+    vshardId: vshard,
+    maxPayloadBytes: largestPayload(maxBatchBytes),
+    turns: turns.words,
+  }
   const pool = createProducerPool<LineChunk, AppendResult>(log, {
     filename: producerUrl,
     name: 'append',
@@ -75,21 +94,18 @@ async function appendAll(log: Log, files: string[], given: AppendArguments): Pro
     concurrentTasksPerWorker: CHUNKS_PER_PRODUCER,
     workerData: settings,
   })
-  const append = new Append(pool, producers * CHUNKS_PER_PRODUCER)
+  const append = new Append(pool, turns, producers * CHUNKS_PER_PRODUCER)
   const progress = new Progress(() => append.describe())
-  const stop = { signal: undefined as NodeJS.Signals | undefined }
-  const onSignal = (signal: NodeJS.Signals): void => {
-    stop.signal = signal
+  const interrupt = new Interrupt(() => {
     append.stop()
     // Reading may wait for a terminal that says no more.
     process.stdin.destroy()
-  }
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  })
   const before = log.stats()
   try {
     await append.run(readChunks(files))
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    interrupt.end()
     progress.end()
     await pool.close()
   }
@@ -97,8 +113,7 @@ async function appendAll(log: Log, files: string[], given: AppendArguments): Pro
   const summary = append.summarize(after.syncs - before.syncs, log.stats().syncMethod)
   process.stdout.write(given.json ? `${JSON.stringify(summary)}\n` : describeSummary(summary))
   if (append.failure !== undefined) return reportError(append.failure, given.json === true)
-  if (stop.signal !== undefined) return stop.signal === 'SIGINT' ? 130 : 143
-  return EXIT_OK
+  return interrupt.exitCode
 }
 
 interface Summary extends Latency {
@@ -117,6 +132,7 @@ interface Summary extends Latency {
 class Append {
   failure: unknown
   private readonly pool: ProducerPool<LineChunk, AppendResult>
+  private readonly turns: AppendTurns
   private readonly limit: number
   private readonly startMs: number
   private readonly underWay: Set<Promise<void>>
@@ -127,9 +143,10 @@ class Append {
   private lastLsn: number
   private isStopped: boolean
 
-  constructor(pool: ProducerPool<LineChunk, AppendResult>, limit: number) {
+  constructor(pool: ProducerPool<LineChunk, AppendResult>, turns: AppendTurns, limit: number) {
     this.failure = undefined
     this.pool = pool
+    this.turns = turns
     this.limit = limit
     this.startMs = performance.now()
     this.underWay = new Set()
@@ -164,7 +181,11 @@ class Append {
   private start(chunk: LineChunk): void {
     const run = this.pool.run(chunk, { transferList: [chunk.bytes.buffer as ArrayBuffer] }).then(
       (result) => this.add(result),
-      (error: unknown) => this.fail(error),
+      (error: unknown) => {
+        // Its turn, for which others may be waiting, does not come.
+        this.turns.stop()
+        this.fail(error)
+      },
     )
     this.underWay.add(run)
     void run.then(() => this.underWay.delete(run))

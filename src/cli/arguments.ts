@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander'
-import type { OpenOptions } from '../host/options.ts'
+import { type OpenOptions, type ResolvedOptions, resolveOptions } from '../host/options.ts'
 import { SYNC_METHODS } from '../storage/sync-method.ts'
+import { UsageError } from './exit-code.ts'
 
 /** A parser for commander: an integer from `least` to `most`. */
 export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -55,4 +56,18 @@ export function openOptionsOf(given: LogArguments): OpenOptions {
   if (given.segmentBytes !== undefined) options.segmentBytes = given.segmentBytes
   if (given.ringBytes !== undefined) options.ringBytes = given.ringBytes
   return options
+}
+
+/**
+ * Checks what the parsers of single options cannot, before anything is done, as `openLog` would.
+ *
+ * @throws UsageError naming the option, the value and the limit
+ */
+export function checkOpenOptions(directory: string, options: OpenOptions): ResolvedOptions {
+  try {
+    return resolveOptions(directory, options)
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof TypeError)) throw error
+    throw new UsageError(error.message, { cause: error })
+  }
 }

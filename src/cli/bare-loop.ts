@@ -31,12 +31,12 @@ export class BareLoop {
     this.elapsedMs = 0
   }
 
-  /** Writes and syncs for that long. */
-  run(durationMs: number, latency: RecordableHistogram): void {
+  /** Writes and syncs for that long, or until it is stopped. */
+  run(durationMs: number, latency: RecordableHistogram, isStopped: () => boolean): void {
     const { fs, fd, bytes, spec } = this
     const beganMs = performance.now()
     let startMs = beganMs
-    while (startMs - beganMs < durationMs) {
+    while (startMs - beganMs < durationMs && !isStopped()) {
       const written = fs.write(fd, bytes, 0, bytes.length, this.offset)
       if (written !== bytes.length) throw new Error(`the disk took ${written} of ${bytes.length} bytes`)
       syncWith(fs, spec.method, fd)

@@ -36,6 +36,8 @@ export const PHASE_WARM_UP = 2
 export const PHASE_MEASURE = 3
 export const PHASE_DRAIN = 4
 export const PHASE_BARE_AFTER = 5
+/** Whatever is under way ends, and nothing else begins. */
+export const PHASE_STOP = 6
 
 /*
  * word    | name     | changed by   | waited on by | invariant
@@ -63,7 +65,9 @@ export class BenchControl {
     return load(this.words, PHASE)
   }
 
+  /** Nothing leads back: after PHASE_STOP this does nothing. */
   enterPhase(phase: number): void {
+    if (phase <= this.phase()) return
     store(this.words, PHASE, phase)
     notify(this.words, PHASE, Number.POSITIVE_INFINITY)
   }

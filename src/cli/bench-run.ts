@@ -14,6 +14,7 @@ import {
   PHASE_BARE_BEFORE,
   PHASE_DRAIN,
   PHASE_MEASURE,
+  PHASE_STOP,
   PHASE_WARM_UP,
 } from './bench-control.ts'
 import type { BenchResult } from './bench-task.ts'
@@ -54,16 +55,28 @@ export interface Measurement extends Latency {
   ratioToBare: number | undefined
 }
 
-/** Runs a workload once in an open log. */
-export async function runWorkload(log: Log, directory: string, workload: Workload): Promise<Measurement> {
+/**
+ * Runs a workload once in an open log.
+ *
+ * @throws the reason of `stop`, when it is aborted and all producers have come to rest
+ */
+export async function runWorkload(
+  log: Log,
+  directory: string,
+  workload: Workload,
+  stop: AbortSignal,
+): Promise<Measurement> {
+  stop.throwIfAborted()
   const { producers, mode, pending, payloadBytes } = workload
   const pool = createProducerPool<BenchTask, BenchResult>(log, {
     filename: producerUrl,
     name: 'bench',
     maxThreads: producers,
   })
+  const control = BenchControl.create(producers)
+  const onStop = (): void => control.enterPhase(PHASE_STOP)
+  stop.addEventListener('abort', onStop)
   try {
-    const control = BenchControl.create(producers)
     const bare = workload.bareSeconds > 0 ? bareSpecOf(log, directory, workload) : undefined
     const runs = Array.from({ length: producers }, (_, index) =>
       pool.run({
@@ -76,9 +89,11 @@ export async function runWorkload(log: Log, directory: string, workload: Workloa
       }),
     )
     // A worker that fails never arrives: its error ends the wait.
-    const [measured, results] = await Promise.all([lead(log, control, workload), Promise.all(runs)])
+    const [measured, results] = await Promise.all([lead(log, control, workload, stop), Promise.all(runs)])
+    stop.throwIfAborted()
     return summarize(measured, results)
   } finally {
+    stop.removeEventListener('abort', onStop)
     await pool.destroy()
   }
 }
@@ -102,8 +117,13 @@ interface Measured {
   droppedSegments: number
 }
 
-/** Leads the workers through the phases, and counts during one of them. */
-async function lead(log: Log, control: BenchControl, workload: Workload): Promise<Measured> {
+/** Leads the workers through the phases, and counts during one of them. When it is stopped, the phases are over at once. */
+async function lead(
+  log: Log,
+  control: BenchControl,
+  workload: Workload,
+  stop: AbortSignal,
+): Promise<Measured> {
   const { producers } = workload
   let arrivals = producers
   await control.whenArrived(arrivals)
@@ -113,14 +133,14 @@ async function lead(log: Log, control: BenchControl, workload: Workload): Promis
   }
   const truncation = workload.truncates ? new Truncation(log) : undefined
   control.enterPhase(PHASE_WARM_UP)
-  await delay(workload.warmUpSeconds * 1000)
+  await passTime(workload.warmUpSeconds, stop)
   control.enterPhase(PHASE_MEASURE)
   const before = snapshot(log, control)
   const progress = new Progress(() => {
     const { commits, seconds } = difference(before, snapshot(log, control))
     return `${seconds.toFixed(1)} of ${workload.seconds} s, ${formatCount(commits / seconds)} commits/s`
   })
-  await delay(workload.seconds * 1000)
+  await passTime(workload.seconds, stop)
   const after = snapshot(log, control)
   control.enterPhase(PHASE_DRAIN)
   progress.end()
@@ -129,6 +149,15 @@ async function lead(log: Log, control: BenchControl, workload: Workload): Promis
   const droppedSegments = (await truncation?.end()) ?? 0
   control.enterPhase(PHASE_BARE_AFTER)
   return { ...difference(before, after), droppedSegments }
+}
+
+/** Resolves after so many seconds, or when it is stopped. */
+async function passTime(seconds: number, stop: AbortSignal): Promise<void> {
+  try {
+    await delay(seconds * 1000, undefined, { signal: stop })
+  } catch (error) {
+    if (!stop.aborted) throw error
+  }
 }
 
 /** Drops what is durable, again and again, one call after the other. */

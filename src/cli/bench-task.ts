@@ -11,6 +11,7 @@ import {
   PHASE_BARE_BEFORE,
   PHASE_DRAIN,
   PHASE_MEASURE,
+  PHASE_STOP,
   PHASE_WARM_UP,
 } from './bench-control.ts'
 import { microsSince } from './latency.ts'
@@ -30,10 +31,11 @@ export async function runBench(task: BenchTask): Promise<BenchResult> {
   const producer = connect()
   const bareLatency = createHistogram()
   const bareLoop = task.bare === undefined ? undefined : new BareLoop(loadFileSystem(), task.bare)
+  const isStopped = (): boolean => control.phase() === PHASE_STOP
   control.arrive()
   if (task.bare !== undefined) {
     control.waitForPhase(PHASE_BARE_BEFORE)
-    bareLoop?.run(task.bare.halfMs, bareLatency)
+    bareLoop?.run(task.bare.halfMs, bareLatency, isStopped)
     control.arrive()
   }
   control.waitForPhase(PHASE_WARM_UP)
@@ -42,7 +44,7 @@ export async function runBench(task: BenchTask): Promise<BenchResult> {
   control.arrive()
   if (bareLoop === undefined || task.bare === undefined) return { latency: bench.latency, bare: undefined }
   control.waitForPhase(PHASE_BARE_AFTER)
-  bareLoop.run(task.bare.halfMs, bareLatency)
+  bareLoop.run(task.bare.halfMs, bareLatency, isStopped)
   bareLoop.close()
   const { writes, elapsedMs } = bareLoop
   return { latency: bench.latency, bare: { writes, elapsedMs, latency: bareLatency } }

@@ -4,12 +4,23 @@ import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import type { Log } from '../host/log.ts'
 import { openLog } from '../host/open.ts'
-import { byteSize, integer, type LogArguments, logOptions, openOptionsOf, seconds } from './arguments.ts'
+import type { OpenOptions } from '../host/options.ts'
+import {
+  byteSize,
+  checkOpenOptions,
+  integer,
+  type LogArguments,
+  logOptions,
+  openOptionsOf,
+  seconds,
+} from './arguments.ts'
 import { BENCH_MODES, type BenchMode } from './bench-control.ts'
 import { type Measurement, runWorkload, type Workload } from './bench-run.ts'
-import { EXIT_OK, reportError } from './exit-code.ts'
+import { reportError, UsageError } from './exit-code.ts'
 import { formatCount, formatTable } from './format.ts'
+import { Interrupt } from './interrupt.ts'
 import { printWarnings } from './notices.ts'
+import { largestPayload } from './payload-limit.ts'
 
 interface BenchArguments extends LogArguments {
   mode: BenchMode
@@ -63,21 +74,45 @@ export function benchCommand(finish: (exitCode: number) => void): Command {
 }
 
 async function runBench(directory: string, given: BenchArguments): Promise<number> {
+  const stop = new AbortController()
+  const interrupt = new Interrupt(() => stop.abort())
+  try {
+    const options = checkedOptions(directory, given)
+    await inOwnFolder(directory, async (home) => {
+      const log = await openLog(join(home, 'log'), options)
+      try {
+        printWarnings(log)
+        await measure(log, home, given, stop.signal)
+      } finally {
+        await log.close()
+      }
+    })
+    return interrupt.exitCode
+  } catch (error) {
+    const isInterrupted = stop.signal.aborted && error === stop.signal.reason
+    return isInterrupted ? interrupt.exitCode : reportError(error, given.json === true)
+  } finally {
+    interrupt.end()
+  }
+}
+
+function checkedOptions(directory: string, given: BenchArguments): OpenOptions {
+  const options = openOptionsOf(given)
+  const limit = largestPayload(checkOpenOptions(directory, options).maxBatchBytes)
+  if (given.payload <= limit) return options
+  throw new UsageError(
+    `--payload can be at most ${limit} with this --ring-bytes and --segment-bytes, got ${given.payload}`,
+  )
+}
+
+/** Makes a folder for the log below the directory, and removes it however the benchmark ends. */
+async function inOwnFolder(directory: string, run: (home: string) => Promise<void>): Promise<void> {
   let home: string | undefined
   let made: string | undefined
   try {
     made = mkdirSync(directory, { recursive: true })
     home = mkdtempSync(join(directory, 'groupwal-bench-'))
-    const log = await openLog(join(home, 'log'), openOptionsOf(given))
-    try {
-      printWarnings(log)
-      await measure(log, home, given)
-    } finally {
-      await log.close()
-    }
-    return EXIT_OK
-  } catch (error) {
-    return reportError(error, given.json === true)
+    await run(home)
   } finally {
     if (home !== undefined) rmSync(home, { recursive: true, force: true })
     // Only the directory itself, and only when it was not there before.
@@ -85,7 +120,7 @@ async function runBench(directory: string, given: BenchArguments): Promise<numbe
   }
 }
 
-async function measure(log: Log, home: string, given: BenchArguments): Promise<void> {
+async function measure(log: Log, home: string, given: BenchArguments, stop: AbortSignal): Promise<void> {
   const workload: Workload = {
     mode: given.mode,
     producers: given.producers,
@@ -98,7 +133,7 @@ async function measure(log: Log, home: string, given: BenchArguments): Promise<v
   }
   const runs: Measurement[] = []
   if (!given.json) process.stdout.write(describeMachine(log, workload))
-  for (let run = 0; run < given.runs; run++) runs.push(await runWorkload(log, home, workload))
+  for (let run = 0; run < given.runs; run++) runs.push(await runWorkload(log, home, workload, stop))
   const median = medianOf(runs)
   if (given.json) {
     const machine = { ...machineOf(log), workload }

@@ -11,6 +11,11 @@ export const EXIT_DAMAGED = 3
 /** The log is open in another process. */
 export const EXIT_LOCKED = 4
 
+/** An option has a value that only the log itself knows to be wrong. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
 /** The end of `--help`. */
 export const EXIT_CODE_HELP = `
 Exit codes:
@@ -32,10 +37,12 @@ export function reportError(error: unknown, asJson: boolean): number {
     const isOurs = GroupWalError.is(error) || code !== undefined
     process.stderr.write(`groupwal: ${message}${isOurs ? ` (${code})` : ''}\n`)
   }
-  return exitCodeOf(code)
+  return exitCodeOf(name, code)
 }
 
-function exitCodeOf(code: string | undefined): number {
+function exitCodeOf(name: string, code: string | undefined): number {
+  // By its name: what the host of a stress tells of has lost its class.
+  if (name === 'UsageError') return EXIT_USAGE
   if (code === 'GROUPWAL_LOCKED') return EXIT_LOCKED
   return code === 'GROUPWAL_CORRUPT' ? EXIT_DAMAGED : EXIT_FAILED
 }

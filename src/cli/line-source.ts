@@ -3,6 +3,8 @@ import { stat } from 'node:fs/promises'
 
 /** Whole lines of one source. */
 export interface LineChunk {
+  /** From 0, of all sources together. */
+  chunkIndex: number
   source: string
   /** Number of its first line, from 1. */
   firstLine: number
@@ -26,14 +28,20 @@ export async function checkFiles(files: readonly string[]): Promise<void> {
 
 /** The lines of the files, one file after the other; `-` is standard input, and so is no file at all. */
 export async function* readChunks(files: readonly string[]): AsyncGenerator<LineChunk> {
+  let chunkIndex = 0
   for (const file of files.length === 0 ? ['-'] : files) {
     const stream = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES })
-    yield* chunksOf(file === '-' ? 'standard input' : file, stream as AsyncIterable<Buffer>)
+    const source = file === '-' ? 'standard input' : file
+    for await (const lines of chunksOf(stream as AsyncIterable<Buffer>)) {
+      yield { chunkIndex: chunkIndex++, source, ...lines }
+    }
   }
 }
 
 /** Cuts a stream at line ends. */
-export async function* chunksOf(source: string, stream: AsyncIterable<Buffer>): AsyncGenerator<LineChunk> {
+async function* chunksOf(
+  stream: AsyncIterable<Buffer>,
+): AsyncGenerator<Pick<LineChunk, 'firstLine' | 'bytes'>> {
   let firstLine = 1
   let rest: Buffer[] = []
   for await (const piece of stream) {
@@ -46,10 +54,10 @@ export async function* chunksOf(source: string, stream: AsyncIterable<Buffer>): 
     rest = end < piece.length ? [piece.subarray(end)] : []
     // Counted now: whoever takes the chunk may send its memory to another thread.
     const lines = countNewlines(bytes)
-    yield { source, firstLine, bytes }
+    yield { firstLine, bytes }
     firstLine += lines
   }
-  if (rest.length > 0) yield { source, firstLine, bytes: join(rest) }
+  if (rest.length > 0) yield { firstLine, bytes: join(rest) }
 }
 
 /** The lines in a chunk, without their ends (`\n` or `\r\n`), as views of its bytes. */

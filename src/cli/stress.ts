@@ -1,9 +1,20 @@
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
-import { byteSize, integer, type LogArguments, logOptions, openOptionsOf, seconds } from './arguments.ts'
-import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, reportError } from './exit-code.ts'
+import { flattenError } from '../host/flat-error.ts'
+import type { OpenOptions } from '../host/options.ts'
+import {
+  byteSize,
+  checkOpenOptions,
+  integer,
+  type LogArguments,
+  logOptions,
+  openOptionsOf,
+  seconds,
+} from './arguments.ts'
+import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, reportError, UsageError } from './exit-code.ts'
 import { formatBytes, formatCount, formatMicros } from './format.ts'
+import { Interrupt } from './interrupt.ts'
 import { Progress } from './progress.ts'
 import { Violation } from './stress/history.ts'
 import { runHost } from './stress/host.ts'
@@ -89,7 +100,9 @@ async function beHost(): Promise<number> {
     await newest
     return EXIT_OK
   } catch (error) {
-    await send({ kind: 'violation', what: `the log cannot be opened, or closed: ${(error as Error).stack}` })
+    const what = `the log cannot be opened, or closed: ${(error as Error).stack}`
+    const isRefused = isRefusal(error)
+    await send(isRefused ? { kind: 'refusal', error: flattenError(error) } : { kind: 'violation', what })
     return EXIT_FAILED
   } finally {
     process.off('disconnect', abandon)
@@ -97,15 +110,23 @@ async function beHost(): Promise<number> {
   }
 }
 
+/** The options are wrong, or the disk has not the sync method that was asked for: the log has no part in that. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof UsageError || (error as { code?: string }).code === 'GROUPWAL_SYNC_METHOD_UNAVAILABLE'
+  )
+}
+
 async function runStress(directory: string, given: StressArguments): Promise<number> {
   const seed = given.seed ?? Math.trunc(Math.random() * SEED_LIMIT)
   let home: string | undefined
   let made: string | undefined
   try {
+    const log = logSpecOf(directory, given)
     made = mkdirSync(directory, { recursive: true })
     home = mkdtempSync(join(resolve(directory), 'groupwal-stress-'))
     if (!given.json) process.stdout.write(`seed ${seed}, ${given.producers} producers, ${given.seconds} s\n`)
-    const code = await stressIn(home, seed, given)
+    const code = await stressIn(home, seed, log, given)
     rmSync(home, { recursive: true, force: true })
     // Only the directory itself, and only when it was not there before.
     if (made !== undefined) rmdirSync(directory)
@@ -121,15 +142,31 @@ async function runStress(directory: string, given: StressArguments): Promise<num
   }
 }
 
-async function stressIn(home: string, seed: number, given: StressArguments): Promise<number> {
+interface LogSpec {
+  options: OpenOptions
+  maxBatchBytes: number
+}
+
+/** A small ring holds smaller batches than usual. */
+function logSpecOf(directory: string, given: StressArguments): LogSpec {
   const options = openOptionsOf(given)
   if (given.rotate) options.segmentBytes ??= ROTATE_SEGMENT_BYTES
+  const { maxBatchBytes } = checkOpenOptions(directory, options)
+  return { options, maxBatchBytes: Math.min(MAX_BATCH_BYTES, maxBatchBytes) }
+}
+
+async function stressIn(
+  home: string,
+  seed: number,
+  { options, maxBatchBytes }: LogSpec,
+  given: StressArguments,
+): Promise<number> {
   const run = new StressRun({
     home,
     seed,
     producers: given.producers,
     seconds: given.seconds,
-    maxBatchBytes: MAX_BATCH_BYTES,
+    maxBatchBytes,
     kill: given.kill === true,
     faults: given.faults === true,
     truncate: given.truncate === true,
@@ -137,12 +174,7 @@ async function stressIn(home: string, seed: number, given: StressArguments): Pro
     keepBytes: given.keepBytes,
     options,
   })
-  let signal: NodeJS.Signals | undefined
-  const onSignal = (received: NodeJS.Signals): void => {
-    signal = received
-    run.stop()
-  }
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  const interrupt = new Interrupt(() => run.stop())
   const progress = new Progress(() => describeProgress(run.summarize(), given.seconds))
   try {
     const summary = await run.run()
@@ -150,10 +182,9 @@ async function stressIn(home: string, seed: number, given: StressArguments): Pro
     process.stdout.write(given.json ? `${JSON.stringify({ seed, ...summary })}\n` : describeSummary(summary))
   } finally {
     progress.end()
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    interrupt.end()
   }
-  if (signal !== undefined) return signal === 'SIGINT' ? 130 : 143
-  return EXIT_OK
+  return interrupt.exitCode
 }
 
 function describeProgress(summary: StressSummary, limitSeconds: number): string {

@@ -1,10 +1,15 @@
-import { existsSync, readdirSync } from 'node:fs'
+// @timeout 120
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readRecords } from '../../src/read/reader.ts'
+import { loadFileSystem } from '../../src/storage/load-file-system.ts'
+import { eventually } from '../support/eventually.ts'
 import { skipUnless } from '../support/skip.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { cliPath, runCli, runCommand, whyNoTerminal } from './run-cli.ts'
+import { type CliResult, cliPath, resultOf, runCli, runCommand, whyNoTerminal } from './run-cli.ts'
 
 const SHORT = ['--seconds', '0.3', '--warm-up', '0.1', '--bare-seconds', '0.2']
 
@@ -77,6 +82,70 @@ test('the bare loop can be left out', async () => {
   const { stdout } = await runCli(['bench', temporaryDirectory(), '--no-bare', ...SHORT])
   assert.not.match(stdout, /bare loop/)
   assert.match(stdout, /\ngroupwal /)
+})
+
+/** Path of a file in the folder that a benchmark below `directory` has made for itself, once it is there. */
+function findInFolder(directory: string, name: string): string | undefined {
+  if (!existsSync(directory)) return undefined
+  return readdirSync(directory)
+    .filter((entry) => entry.startsWith('groupwal-bench-'))
+    .map((entry) => join(directory, entry, name))
+    .find((path) => existsSync(path))
+}
+
+function hasRecords(directory: string): boolean {
+  const log = findInFolder(directory, 'log')
+  if (log === undefined) return false
+  const records = readRecords(loadFileSystem(), log)
+  const { done } = records.next()
+  records.return?.()
+  return done !== true
+}
+
+function startBench(
+  directory: string,
+  ...args: string[]
+): { process: ChildProcess; ended: Promise<CliResult> } {
+  const child = spawn(process.execPath, [cliPath(), 'bench', directory, '-p', '2', ...args], {
+    stdio: 'pipe',
+  })
+  return { process: child, ended: resultOf(child) }
+}
+
+const STAGES: [string, NodeJS.Signals, number, string[], (directory: string) => boolean][] = [
+  ['it opens its log', 'SIGTERM', 143, [], (directory) => findInFolder(directory, 'log') !== undefined],
+  [
+    'the bare loop runs',
+    'SIGTERM',
+    143,
+    ['--bare-seconds', '1000'],
+    (directory) => findInFolder(directory, 'bare') !== undefined,
+  ],
+  ['promises are pending', 'SIGINT', 130, ['--no-bare', '--mode', 'promise', '-s', '1000'], hasRecords],
+  ['calls block', 'SIGINT', 130, ['--no-bare', '--warm-up', '1000', '--truncate'], hasRecords],
+]
+for (const [stage, signal, expected, args, hasBegun] of STAGES) {
+  test(`${signal} while ${stage} ends it at once, and it removes what it made and nothing else: ${expected}`, async () => {
+    const home = temporaryDirectory()
+    writeFileSync(join(home, 'another file'), '')
+    mkdirSync(join(home, 'groupwal-bench-another'))
+    const bench = startBench(home, ...args)
+    await eventually('it has begun', () => hasBegun(home))
+    bench.process.kill(signal)
+    const { code, stderr } = await bench.ended
+    assert.is(code, expected, stderr)
+    assert.not.match(stderr, 'groupwal:')
+    assert.equal(readdirSync(home).sort(), ['another file', 'groupwal-bench-another'])
+  })
+}
+
+test('SIGINT in a directory that it made itself removes that, too', async () => {
+  const home = temporaryDirectory()
+  const bench = startBench(join(home, 'new'), '--no-bare', '-s', '1000')
+  await eventually('it has begun', () => hasRecords(join(home, 'new')))
+  bench.process.kill('SIGINT')
+  assert.is((await bench.ended).code, 130)
+  assert.equal(readdirSync(home), [])
 })
 
 skipUnless(

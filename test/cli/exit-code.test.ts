@@ -24,6 +24,34 @@ for (const [what, args, message] of [
   })
 }
 
+for (const command of ['append', 'bench', 'stress']) {
+  for (const [args, message] of [
+    [['--ring-bytes', '5000'], /ringBytes must be a power of two, got 5000/],
+    [['--segment-bytes', '10'], /segmentBytes must be an integer from 1048576 to 1073741824, got 10/],
+    [['--staging-slots', '3'], /stagingSlots must be one of 1, 2, 4, 8, got 3/],
+  ] as const) {
+    test(`${command} with ${args.join(' ')}, which the log refuses, is a wrong command line: 2, and nothing is made`, async () => {
+      const home = temporaryDirectory()
+      const { code, stdout, stderr } = await runCli([command, join(home, 'new'), ...args])
+      assert.is(code, 2)
+      assert.match(stderr, message)
+      assert.is(stdout, '')
+      assert.equal(readdirSync(home), [])
+    })
+  }
+}
+
+test('a bench with a payload that its log cannot take is a wrong command line: 2, and nothing is made', async () => {
+  const home = temporaryDirectory()
+  const args = ['bench', join(home, 'new'), '--ring-bytes', '64k', '--payload', '32745', '--json']
+  const { code, stderr } = await runCli(args)
+  assert.is(code, 2)
+  const { error } = JSON.parse(stderr)
+  assert.is(error.name, 'UsageError')
+  assert.match(error.message, /--payload can be at most 32744 .*, got 32745/)
+  assert.equal(readdirSync(home), [])
+})
+
 test('help and version: 0', async () => {
   const help = await runCli(['--help'])
   assert.is(help.code, 0)
@@ -85,16 +113,56 @@ for (const [what, line, message] of [
   })
 }
 
-test('a payload over the limit is named with its line and the options that raise the limit: 1', async () => {
-  const options = ['--ring-bytes', '64k', '--segment-bytes', '1m']
-  const input = `short\n${'long'.repeat(20_000)}\n`
-  const { code, stdout, stderr } = await runCli(
-    ['append', join(temporaryDirectory(), 'log'), ...options],
-    input,
-  )
+/** What the log holds, payloads as text. */
+async function payloadsOf(directory: string): Promise<string[]> {
+  const { code, stdout, stderr } = await runCli(['dump', directory])
+  assert.is(code, 0, stderr)
+  const lines = stdout.split('\n').slice(0, -1)
+  return lines.map((line) => (JSON.parse(line) as { payload: string }).payload)
+}
+
+const SMALL_RING = ['--ring-bytes', '64k', '--segment-bytes', '1m']
+/** Half the ring, without the record's header. */
+const LARGEST_PAYLOAD = 32_744
+
+test('a payload over the limit is named with its line and the options that raise the limit, and no line behind it is committed: 1', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  const input = `short\n${'long'.repeat(20_000)}\nbehind\n`
+  const { code, stdout, stderr } = await runCli(['append', directory, ...SMALL_RING], input)
   assert.is(code, 1)
   assert.match(stderr, /line 2: .*80000 bytes, the limit is .*maxBatchBytes/)
   assert.match(stdout, /^1 records durable/)
+  assert.equal(await payloadsOf(directory), ['short'])
+})
+
+test('the largest payload is taken, and one byte more is not: 1', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  const largest = 'x'.repeat(LARGEST_PAYLOAD)
+  const { code, stderr } = await runCli(
+    ['append', directory, ...SMALL_RING],
+    `${largest}\n${largest}y\nbehind\n`,
+  )
+  assert.is(code, 1)
+  assert.match(
+    stderr,
+    `line 2: record.payload has ${LARGEST_PAYLOAD + 1} bytes, the limit is ${LARGEST_PAYLOAD}`,
+  )
+  assert.equal(await payloadsOf(directory), [largest])
+})
+
+test('with several producers, too, all lines before the one that is not taken are committed and none behind it: 1', async () => {
+  const home = temporaryDirectory()
+  const directory = join(home, 'log')
+  const before = Array.from({ length: 1000 }, (_, index) => `before ${index} ${'.'.repeat(500)}`)
+  const behind = Array.from({ length: 4000 }, (_, index) => `behind ${index} ${'.'.repeat(500)}`)
+  const lines = [...before, 'long'.repeat(20_000), ...behind]
+  writeFileSync(join(home, 'lines'), `${lines.join('\n')}\n`)
+  const args = ['append', directory, join(home, 'lines'), '-p', '4', ...SMALL_RING]
+  const { code, stdout, stderr } = await runCli(args)
+  assert.is(code, 1)
+  assert.match(stderr, /lines, line 1001: .*80000 bytes, the limit is/)
+  assert.match(stdout, /^1,000 records durable/)
+  assert.equal((await payloadsOf(directory)).sort(), before.sort())
 })
 
 test('errors are JSON lines on standard error with --json', async () => {

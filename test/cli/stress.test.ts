@@ -1,10 +1,12 @@
 // @timeout 150
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { HostMessage, HostRefusal, HostSpec } from '../../src/cli/stress/host-messages.ts'
 import type { Mutant } from '../mutants/mutant.ts'
 import { DEFECTS_OF_THE_ORIGINAL } from '../mutants/of-the-original.ts'
 import { eventually } from '../support/eventually.ts'
@@ -71,6 +73,44 @@ test('a host that dies by itself is a violation, and what it left is kept', asyn
   assert.match(stderr, 'stress with seed 9 failed')
   assert.match(stderr, /violation: a host ended by itself: exit code null, signal SIGKILL/)
   assert.ok(findLog(home) !== undefined)
+})
+
+for (const ringBytes of ['256k', '4k']) {
+  test(`a ring of ${ringBytes} holds smaller batches, and breaks no promise`, async () => {
+    const home = temporaryDirectory()
+    const args = ['stress', home, '-p', '4', '-s', '2', '--ring-bytes', ringBytes, '--json']
+    const { code, stdout, stderr } = await runCli(args)
+    assert.is(code, 0, stderr)
+    assert.ok(JSON.parse(stdout).history.acknowledged > 100, stdout)
+    assert.equal(readdirSync(home), [])
+  })
+}
+
+test('options that the log of a host refuses are no violation', async () => {
+  const home = temporaryDirectory()
+  const spec: HostSpec = {
+    home,
+    plan: { seed: 1, producers: 1, maxBatchBytes: 262_144 },
+    options: { ringBytes: 262_144, maxBatchBytes: 262_144 },
+    firstIncarnation: 0,
+    seed: 1,
+    faults: false,
+    deaths: false,
+  }
+  const host = fork(cliPath(), ['stress-host'], { serialization: 'advanced' })
+  const messages: HostMessage[] = []
+  host.on('message', (message: HostMessage) => messages.push(message))
+  const ends = [once(host, 'exit'), once(host, 'disconnect')]
+  host.send(spec)
+  await Promise.all(ends)
+  assert.equal(
+    messages.map(({ kind }) => kind),
+    ['refusal'],
+  )
+  const { name, message } = (messages[0] as HostRefusal).error as Error
+  assert.is(name, 'UsageError')
+  assert.match(message, /maxBatchBytes is 262144, but with ringBytes 262144 .* at most 131072/)
+  assert.equal(readdirSync(home), [])
 })
 
 test('stress-host is not for the command line: 2', async () => {

@@ -53,4 +53,11 @@ export interface HostStatus {
   isClosed: boolean
 }
 
-export type HostMessage = HostStatus | { kind: 'violation'; what: string }
+/** From the host instead of all else: the log cannot be opened as the command line has it, which breaks no promise. */
+export interface HostRefusal {
+  kind: 'refusal'
+  /** Flat. */
+  error: unknown
+}
+
+export type HostMessage = HostStatus | HostRefusal | { kind: 'violation'; what: string }

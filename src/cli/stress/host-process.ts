@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { rebuildError } from '../../host/flat-error.ts'
 import { Violation } from './history.ts'
 import type { HostMessage, HostRequest, HostSpec, HostStatus } from './host-messages.ts'
 import type { MemorySample } from './memory.ts'
@@ -16,7 +17,7 @@ export class HostProcess {
   isAsked: boolean
   private readonly child: ChildProcess
   private readonly ended: Promise<[[number | null, NodeJS.Signals | null], unknown]>
-  private violation: Violation | undefined
+  private failure: unknown
   private isPaused: boolean
 
   constructor(spec: HostSpec) {
@@ -26,7 +27,7 @@ export class HostProcess {
     this.isEnded = false
     this.isKilled = false
     this.isAsked = false
-    this.violation = undefined
+    this.failure = undefined
     this.isPaused = false
     // The command line itself, in its other part.
     this.child = fork(process.argv[1]!, ['stress-host'], { serialization: 'advanced', stdio: 'inherit' })
@@ -46,9 +47,9 @@ export class HostProcess {
     return this.samples.length === 0 ? 0 : performance.now() - this.samples[0]!.ms
   }
 
-  /** @throws Violation that the host has told of */
+  /** @throws Violation that the host has told of, or the error by which its log was refused */
   check(): void {
-    if (this.violation !== undefined) throw this.violation
+    if (this.failure !== undefined) throw this.failure
   }
 
   kill(): void {
@@ -87,8 +88,8 @@ export class HostProcess {
   }
 
   private onMessage(message: HostMessage): void {
-    if (message.kind === 'violation') {
-      this.violation ??= new Violation(message.what)
+    if (message.kind !== 'status') {
+      this.failure ??= message.kind === 'refusal' ? rebuildError(message.error) : new Violation(message.what)
       return
     }
     this.status = message

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../../host/log.ts'
 import { openLog } from '../../host/open.ts'
 import type { OpenOptions } from '../../host/options.ts'
+import { checkOpenOptions } from '../arguments.ts'
 import { Chance } from './chance.ts'
 import { PAUSE, RUN, STOP, StressControl } from './control.ts'
 import { Crew } from './crew.ts'
@@ -35,7 +36,11 @@ export function ledgerDirectory(home: string): string {
   return join(home, 'told')
 }
 
-/** A process that holds the log: runs until it is told to stop, or is killed. */
+/**
+ * A process that holds the log: runs until it is told to stop, or is killed.
+ *
+ * @throws UsageError about the options; whatever else opening or closing the log throws
+ */
 export async function runHost(spec: HostSpec, send: (message: HostMessage) => void): Promise<void> {
   const { log, order } = await openStressLog(spec)
   const host = new StressHost(spec, log, order, send)
@@ -45,6 +50,7 @@ export async function runHost(spec: HostSpec, send: (message: HostMessage) => vo
 
 async function openStressLog(spec: HostSpec): Promise<{ log: Log; order: FaultOrder | undefined }> {
   const options: OpenOptions = { ...spec.options }
+  checkOpenOptions(logDirectory(spec.home), options)
   let order: FaultOrder | undefined
   if (spec.faults) {
     const { source } = await import('groupwal:worker/stress-disk')

@@ -1,6 +1,6 @@
-import { GRANULE_BYTES, RECORD_HEADER_BYTES } from '../../format/record.ts'
 import type { RecordInput } from '../../host/record-input.ts'
 import type { LogRecord } from '../../read/reader.ts'
+import { largestPayload } from '../payload-limit.ts'
 
 /** How a producer of the stress commits. */
 export const STRESS_MODES = ['sync', 'promise', 'batch', 'window'] as const
@@ -103,11 +103,6 @@ export class StressPlan {
     if (choice < 80) return rest % Math.min(MEDIUM_BYTES, most + 1)
     return rest % Math.min(TYPICAL_BYTES, most + 1)
   }
-}
-
-/** The largest payload of a record that is a batch of its own. */
-function largestPayload(batchBytes: number): number {
-  return Math.floor(batchBytes / GRANULE_BYTES) * GRANULE_BYTES - RECORD_HEADER_BYTES
 }
 
 /** Three numbers made one that looks like chance (the mixing steps of murmur3). */

@@ -96,7 +96,7 @@ export class StressRun {
     this.isStopping = true
   }
 
-  /** @throws Violation the first one; whatever the reader throws upon a damaged log */
+  /** @throws Violation the first one; whatever the reader throws upon a damaged log; what a host's log is refused by */
   async run(): Promise<StressSummary> {
     try {
       // The last host ends in order: what one that was killed left behind is recovered first.
