@@ -34,7 +34,6 @@ const brand = Symbol.for('groupwal.error')
 export class GroupWalError extends Error {
   override name = 'GroupWalError'
   readonly code: GroupWalErrorCode
-  /** Fields beyond message and code, by name; also copied onto the error itself by the subclasses. */
   constructor(code: GroupWalErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause })
     this.code = code

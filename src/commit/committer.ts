@@ -4,8 +4,8 @@ import type { Leader } from './leader.ts'
 import { RECHECK_MS, type Watch } from './watch.ts'
 
 /**
- * Leads for those who do not block: promise commits and bare appends. Sleeps on its doorbell; when the log falls
- * idle it writes one seal, and then sleeps without any timer.
+ * Leads for those who do not block, promise commits and bare appends, and for everybody where many records wait.
+ * Sleeps on its doorbell; when the log falls idle it writes one seal, and then sleeps without any timer.
  */
 export class Committer {
   private readonly context: CommitContext

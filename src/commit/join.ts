@@ -5,6 +5,7 @@ import type { ThreadIdentity } from '../shared/clients.ts'
 import type { SharedMemory } from '../shared/memory.ts'
 import { SLOT_STAGED, SLOT_WRITING, slotOwner, slotState } from '../shared/slots.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import type { Ownership } from '../storage/ownership.ts'
 import type { SyncMethod } from '../storage/sync-method.ts'
 import { type Clock, type CommitContext, createViews } from './context.ts'
 import { isClientGone } from './gone.ts'
@@ -25,6 +26,8 @@ function createSystemClock(): Clock {
 /** What a thread brings along when it joins the protocol. */
 export interface JoinSpec {
   fs: FileSystem
+  /** Undefined where the log's lock lasts as long as its process. */
+  ownership?: Ownership | undefined
   method: SyncMethod
   supply: SupplySpec
   liveness: Liveness
@@ -46,8 +49,8 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
     liveness: spec.liveness,
     clock: spec.clock,
     sources,
-    writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method),
-    supply: new SegmentSupply(spec.fs, spec.method, spec.supply, views.control, sources),
+    writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method, spec.ownership),
+    supply: new SegmentSupply(spec.fs, spec.method, spec.supply, views.control, sources, spec.ownership),
   }
   let client = claimFreeLine(context, spec)
   if (client === 0) client = reclaimLine(context, spec)
@@ -91,6 +94,6 @@ function ownsSomething(context: CommitContext, client: number): boolean {
 
 /** Gives the line back. The client must not be in a call. */
 export function leaveProtocol(context: CommitContext): void {
-  context.writer.closeSegment()
+  context.writer.closeAll()
   context.clients.freeLine(context.client)
 }

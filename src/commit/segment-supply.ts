@@ -1,9 +1,11 @@
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { assert } from '../assert.ts'
 import { segmentName } from '../format/segment-name.ts'
 import type { Control } from '../shared/control.ts'
 import { listSegments } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import type { Ownership } from '../storage/ownership.ts'
 import { SegmentBuilder, type Sources } from '../storage/segment-file.ts'
 import type { SyncMethod } from '../storage/sync-method.ts'
 import { ZeroWriter } from '../storage/zero-writer.ts'
@@ -43,10 +45,19 @@ export class SegmentSupply {
   private readonly control: Control
   private readonly sources: Sources
   private readonly zeroWriter: ZeroWriter
+  private readonly ownership: Ownership | undefined
   private builder: SegmentBuilder | undefined
   private builderSequence: number
 
-  constructor(fs: FileSystem, method: SyncMethod, spec: SupplySpec, control: Control, sources: Sources) {
+  constructor(
+    fs: FileSystem,
+    method: SyncMethod,
+    spec: SupplySpec,
+    control: Control,
+    sources: Sources,
+    ownership?: Ownership,
+  ) {
+    this.ownership = ownership
     this.fs = fs
     this.zeroWriter = new ZeroWriter(fs, method)
     this.spec = spec
@@ -90,6 +101,8 @@ export class SegmentSupply {
    */
   makeRoom(): boolean {
     const { control } = this
+    // Files that look like left over ones are removed here, and may be another opener's by now.
+    if (this.ownership !== undefined && !this.ownership.isOurs()) throw lockLost()
     // READY before SEGMENT: only this thread announces a segment, so once there is none, nobody can rotate, and the
     // segment that is read behind it stays the current one.
     const ready = control.readyState()
@@ -170,4 +183,9 @@ export class SegmentSupply {
     for (const orphan of orphans) this.fs.unlink(orphan.path)
     if (orphans.length > 0) this.fs.syncDirectory(this.spec.directory)
   }
+}
+
+function lockLost(): Error {
+  const message = 'the directory was opened anew'
+  return Object.assign(new Error(message), { code: 'ESTALE', errno: -constants.errno.ESTALE })
 }

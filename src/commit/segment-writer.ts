@@ -1,12 +1,17 @@
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { segmentName } from '../format/segment-name.ts'
 import { FILE_MODE } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import type { Ownership } from '../storage/ownership.ts'
 import { needsSync, openFlags, type SyncMethod } from '../storage/sync-method.ts'
 
 /** Which call failed; stored in shared memory by its index. */
-export const FAILURE_CALLS = ['write', 'sync', 'open', 'unlinked', 'room'] as const
+export const FAILURE_CALLS = ['write', 'sync', 'open', 'unlinked', 'room', 'lock'] as const
 export type FailureCall = (typeof FAILURE_CALLS)[number]
+
+/** The errno of a log whose directory another opener has. */
+const LOCK_LOST = { errno: constants.errno.ESTALE }
 
 /** How often a leader looks whether its segment still has a name. */
 const LINK_CHECK_MS = 1000
@@ -21,6 +26,7 @@ export class SegmentWriter {
   private readonly directory: string
   private readonly method: SyncMethod
   private readonly flags: number
+  private readonly ownership: Ownership | undefined
   private fd: number
   private segment: number
   private linkCheckedMs: number
@@ -28,11 +34,13 @@ export class SegmentWriter {
   failedCall: FailureCall
   failedErrno: number
 
-  constructor(fs: FileSystem, directory: string, method: SyncMethod) {
+  /** @param ownership asked before and after each write; undefined where the directory cannot be lost */
+  constructor(fs: FileSystem, directory: string, method: SyncMethod, ownership?: Ownership) {
     this.fs = fs
     this.directory = directory
     this.method = method
     this.flags = openFlags(method)
+    this.ownership = ownership
     this.fd = -1
     this.segment = 0
     this.linkCheckedMs = 0
@@ -58,7 +66,7 @@ export class SegmentWriter {
    * method needs one, returned without error. After false nothing may be retried into this segment.
    */
   writeDurably(bytes: Uint8Array, at: number, length: number, position: number, nowMs: number): boolean {
-    if (!this.hasName(nowMs)) return false
+    if (!this.hasName(nowMs) || !this.isOwned()) return false
     let written: number
     try {
       written = this.fs.write(this.fd, bytes, at, length, position)
@@ -67,14 +75,20 @@ export class SegmentWriter {
     }
     // A short write is a failure whose errno the system keeps for itself.
     if (written !== length) return this.fail('write', undefined)
-    if (!needsSync(this.method)) return true
     try {
       if (this.method === 'fsync') this.fs.fullSync(this.fd)
-      else this.fs.dataSync(this.fd)
+      else if (needsSync(this.method)) this.fs.dataSync(this.fd)
     } catch (error) {
       return this.fail('sync', error)
     }
-    return true
+    // Still ours: whoever recovers the log from now on finds the frame.
+    return this.isOwned()
+  }
+
+  /** Also what the ownership is told by. */
+  closeAll(): void {
+    this.closeSegment()
+    if (this.ownership !== undefined) this.ownership.close()
   }
 
   closeSegment(): void {
@@ -99,6 +113,11 @@ export class SegmentWriter {
       return this.fail('unlinked', error)
     }
     return this.fail('unlinked', undefined)
+  }
+
+  private isOwned(): boolean {
+    if (this.ownership === undefined || this.ownership.isOurs()) return true
+    return this.fail('lock', LOCK_LOST)
   }
 
   private fail(call: FailureCall, error: unknown): boolean {

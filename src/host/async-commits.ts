@@ -3,20 +3,13 @@ import { isClientGone } from '../commit/gone.ts'
 import type { Leader } from '../commit/leader.ts'
 import type { Watch } from '../commit/watch.ts'
 import { waitAsync } from '../shared/atomics.ts'
-import type { Batch } from './batch.ts'
-import { EntryQueue, type PendingEntry, rejectEntry } from './pending.ts'
+import { type PendingEntry, rejectEntry } from './pending.ts'
+import { Queued, type QueuedCommit } from './queued.ts'
 import { Turn } from './turn.ts'
 import { Unsettled } from './unsettled.ts'
 
 /** How often a thread with pending promises looks whether somebody died; it also keeps the thread alive. */
 const GUARD_MS = 25
-
-/** What waits for ring space before it can be published; `publish` returns false while the ring is full. */
-export interface QueuedCommit {
-  entry: PendingEntry
-  batch: Batch
-  publish(): boolean
-}
 
 /**
  * The promises of one producer. The committer leads for them: it is rung once per event-loop turn, and this
@@ -28,7 +21,7 @@ export class AsyncCommits {
   private readonly leader: Leader
   private readonly watch: Watch
   private readonly unsettled: Unsettled
-  private readonly queued: EntryQueue<QueuedCommit>
+  private readonly queued: Queued
   private readonly turn: Turn
   private pushed: (() => void)[]
   private isTurnScheduled: boolean
@@ -49,7 +42,7 @@ export class AsyncCommits {
     this.leader = leader
     this.watch = watch
     this.unsettled = new Unsettled(context.control, context.phases)
-    this.queued = new EntryQueue()
+    this.queued = new Queued()
     this.turn = new Turn(context, ownLeadMs)
     this.pushed = []
     this.isTurnScheduled = false
@@ -89,23 +82,19 @@ export class AsyncCommits {
 
   /** The ring is full: goes behind those that wait already. */
   addQueued(commit: QueuedCommit): void {
-    this.queued.push(commit)
+    this.queued.add(commit)
     this.scheduleTurn()
   }
 
   /** Takes a commit that has no place yet out of the queue. */
   withdrawQueued(entry: PendingEntry): void {
-    const rest: QueuedCommit[] = []
-    for (let commit = this.queued.shift(); commit !== undefined; commit = this.queued.shift()) {
-      if (commit.entry !== entry) rest.push(commit)
-    }
-    for (const commit of rest) this.queued.push(commit)
+    this.queued.withdraw(entry)
     this.notePushed()
   }
 
   /** The oldest commit without a place; a synchronous call pushes these before its own. */
   oldestQueued(): QueuedCommit | undefined {
-    return this.queued.peek()
+    return this.queued.oldest()
   }
 
   shiftQueued(): void {
@@ -207,7 +196,7 @@ export class AsyncCommits {
 
   private armForOldest(): void {
     const { clients, client } = this.context
-    clients.armClient(client, this.unsettled.oldestLsn(), this.queued.length > 0)
+    clients.armClient(client, this.unsettled.oldestLsn(), this.hasQueued)
   }
 
   private onWake(): void {
@@ -225,7 +214,7 @@ export class AsyncCommits {
 
   /** Publishes what waited for ring space, oldest first. */
   private pushQueued(): void {
-    for (let commit = this.queued.peek(); commit !== undefined; commit = this.queued.peek()) {
+    for (let commit = this.queued.oldest(); commit !== undefined; commit = this.queued.oldest()) {
       if (!commit.publish()) return
       this.shiftQueued()
     }
@@ -288,8 +277,9 @@ export class AsyncCommits {
 
   /** The producer closes: what has no place yet never gets one. */
   rejectQueued(error: Error): void {
-    for (let commit = this.queued.shift(); commit !== undefined; commit = this.queued.shift()) {
+    for (let commit = this.queued.oldest(); commit !== undefined; commit = this.queued.oldest()) {
       rejectEntry(commit.entry, error)
+      this.queued.shift()
     }
     this.notePushed()
   }

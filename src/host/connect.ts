@@ -6,6 +6,7 @@ import { GroupWalError } from '../errors.ts'
 import { CLIENT_PRODUCER } from '../shared/clients.ts'
 import { PHASE_CLOSED } from '../shared/phase.ts'
 import { loadFileSystem } from '../storage/load-file-system.ts'
+import { Ownership } from '../storage/ownership.ts'
 import { closedError } from './failure.ts'
 import { attachHandle, type LogHandle } from './handle.ts'
 import { producerOfPool } from './pool-membership.ts'
@@ -19,11 +20,14 @@ import { Producer } from './producer.ts'
 export function joinLog(handle: LogHandle, kind: number): CommitContext {
   const memory = attachHandle(handle)
   const liveness = new ProcLiveness()
+  const fs = loadFileSystem(handle.fileSystem)
+  const { directory, lockText } = handle
   const context = joinProtocol(memory, {
-    fs: loadFileSystem(handle.fileSystem),
+    fs,
+    ownership: lockText === undefined ? undefined : new Ownership(fs, directory, lockText),
     method: handle.syncMethod,
     supply: {
-      directory: handle.directory,
+      directory,
       logId: handle.logId,
       blockBytes: memory.layout.blockBytes,
       segmentBytes: memory.layout.segmentBytes,

@@ -16,11 +16,14 @@ export function failureCause(phases: Phases): Error {
   const call = FAILURE_CALLS[phases.failureCall()]
   const errno = phases.failureErrno()
   if (call === 'unlinked') return systemError('ENOENT', 'the segment was removed while the log was open')
+  if (call === 'lock') return systemError('LOCK_LOST', LOCK_LOST)
   if (errno === 0) return systemError('SHORT_WRITE', 'the disk took fewer bytes than were written')
   const code = getSystemErrorName(-errno)
   const what = { write: 'write', sync: 'sync', open: 'open a segment', room: 'make room in a segment' }[call]
   return systemError(code, `could not ${what}: ${code}`)
 }
+
+const LOCK_LOST = 'the thread that opened the log has ended, and its directory was opened anew'
 
 function systemError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code })

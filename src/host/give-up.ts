@@ -58,16 +58,19 @@ export function giveUpLater(
 ): void {
   if (options === undefined) return
   checkOptionNames(options, ASYNC_WAIT_OPTIONS)
-  const { signal } = options
+  const signal = checkSignal(options.signal)
   const timeoutMs = options.timeoutMs === undefined ? undefined : checkTimeout(options.timeoutMs)
-  const giveUp = (code: GiveUpCode, why: string, cause: unknown): void => {
-    onGivenUp(entry)
+  const settle = (code: GiveUpCode, why: string, cause: unknown): void => {
     const lsn = entry.lastLsn === 0 ? undefined : lsnOfEntry(entry)
     const isUnplacedFlush = entry.kind === PENDING_FLUSH && lsn === undefined
     rejectEntry(
       entry,
       isUnplacedFlush ? flushGivenUpError(code, why, cause) : givenUpError(code, why, lsn, cause),
     )
+  }
+  const giveUp: typeof settle = (code, why, cause) => {
+    onGivenUp(entry)
+    settle(code, why, cause)
   }
   let timer: NodeJS.Timeout | undefined
   const onAbort = (): void => giveUp('GROUPWAL_ABORTED', 'the signal was aborted', signal?.reason)
@@ -76,13 +79,21 @@ export function giveUpLater(
     signal?.removeEventListener('abort', onAbort)
   }
   if (signal?.aborted) {
-    onAbort()
+    settle('GROUPWAL_ABORTED', 'the signal was aborted', signal.reason)
     return
   }
   signal?.addEventListener('abort', onAbort, { once: true })
   if (timeoutMs !== undefined && timeoutMs < 2 ** 31) {
     timer = setTimeout(() => giveUp('GROUPWAL_TIMEOUT', 'timeoutMs passed', undefined), timeoutMs)
   }
+}
+
+/** By what is used of it: signals of other realms, and of packages that bring their own, are as good. */
+function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined) return undefined
+  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return signal as AbortSignal
+  throw new TypeError(`signal must be an AbortSignal, got ${describe(signal)}`)
 }
 
 function checkTimeout(timeoutMs: unknown): number {

@@ -22,6 +22,8 @@ export interface LogHandle {
   readonly sealIdleMs: number
   readonly ownLeadMicros: number
   readonly fileSystem: FileSystemModule | undefined
+  /** Where the opener may end before its process does: what it wrote into the lock file (see Ownership). */
+  readonly lockText?: string | undefined
 }
 
 /** Where a region's configuration stands. */
@@ -64,7 +66,7 @@ export function attachHandle(handle: unknown): SharedMemory {
 }
 
 function hasSoundFields(handle: Partial<LogHandle>): boolean {
-  const { directory, logId, syncMethod, maxOutstandingRecords, fileSystem } = handle
+  const { directory, logId, syncMethod, maxOutstandingRecords, fileSystem, lockText } = handle
   return (
     typeof directory === 'string' &&
     isAbsolute(directory) &&
@@ -75,7 +77,8 @@ function hasSoundFields(handle: Partial<LogHandle>): boolean {
     maxOutstandingRecords! > 0 &&
     isCount(handle.sealIdleMs) &&
     isCount(handle.ownLeadMicros) &&
-    (fileSystem === undefined || typeof fileSystem?.module === 'string')
+    (fileSystem === undefined || typeof fileSystem?.module === 'string') &&
+    (lockText === undefined || typeof lockText === 'string')
   )
 }
 

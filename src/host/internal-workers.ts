@@ -1,5 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { GroupWalError } from '../errors.ts'
+import { closedError } from './failure.ts'
+import { rebuildError } from './flat-error.ts'
 import type { LogHandle } from './handle.ts'
 import type { DropReply, DropRequest } from './run-keeper.ts'
 
@@ -89,17 +91,18 @@ export class InternalWorkers {
 
   private onKeeperEnd(): void {
     this.isKeeperDead = true
-    for (const { reject } of this.drops.values()) reject(keeperDied())
+    const error = this.isStopping ? closedError(undefined) : keeperDied()
+    for (const { reject } of this.drops.values()) reject(error)
     this.drops.clear()
   }
 
   private onDropped(reply: DropReply): void {
     const waiting = this.drops.get(reply.id)
     this.drops.delete(reply.id)
-    if (this.drops.size === 0) this.keeper.unref()
+    if (this.drops.size === 0 && !this.isStopping) this.keeper.unref()
     if (waiting === undefined) return
     if (reply.error === undefined) waiting.resolve(reply.dropped)
-    else waiting.reject(dropFailed(reply.error))
+    else waiting.reject(dropFailed(rebuildError(reply.error)))
   }
 }
 

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { isMainThread } from 'node:worker_threads'
 import type { CommitContext } from '../commit/context.ts'
 import { leaveProtocol } from '../commit/join.ts'
 import { Leader } from '../commit/leader.ts'
@@ -51,7 +52,7 @@ export interface LogEvents {
   stalled: [{ lastsMs: number }]
   /** The log has failed; resume() makes it take records again. */
   failed: [Error]
-  /** A worker thread ended while its producer was connected. */
+  /** A worker thread of a pool, or one that noteWorkerExit told of, ended while its producer was connected. */
   'producer-died': [{ client: number; workerId: number }]
   /** An internal worker ended although the log is open; the log goes on without it, slower. */
   'worker-died': [{ name: string; cause: Error | undefined }]
@@ -80,7 +81,8 @@ export class Log extends EventEmitter<LogEvents> {
     this.#isFailureTold = false
     this.#closing = undefined
     this.#stallTimer = setInterval(() => this.#lookForStall(), Math.max(10, parts.options.stallWarnMs / 2))
-    this.#stallTimer.unref()
+    // A worker thread whose end would leave the log without its lock stays until close().
+    if (isMainThread) this.#stallTimer.unref()
     this.#listenForFailure()
   }
 
@@ -165,7 +167,8 @@ export class Log extends EventEmitter<LogEvents> {
    * Iterates the committed records in LSN order, up to what is durable now, checksums verified. Records own their
    * bytes. Without `fromLsn` from the oldest record that is there.
    *
-   * @throws CorruptLogError, GroupWalError GROUPWAL_READ_TRUNCATED while iterating
+   * @throws while iterating: CorruptLogError, ReadTruncatedError, GroupWalError GROUPWAL_UNKNOWN_RECORD_TYPE,
+   *   GROUPWAL_UNSUPPORTED_VERSION, GROUPWAL_IO
    */
   read(options: { fromLsn?: number } = {}): IterableIterator<LogRecord> {
     checkOptionNames(options, READ_OPTIONS)
@@ -178,7 +181,10 @@ export class Log extends EventEmitter<LogEvents> {
 
   /**
    * Drops whole segments all of whose records are durable and below `lsn` (0, as `durableLsn` of a new log, drops
-   * nothing); they are reused. Resolves with their number.
+   * nothing); up to keepSpares of them are kept to be written anew. Resolves with the number dropped.
+   *
+   * @throws TypeError, RangeError about `lsn`; LogClosedError; GroupWalError GROUPWAL_TRUNCATE_FAILED,
+   *   GROUPWAL_WORKER_DIED
    */
   async truncateBefore(lsn: number): Promise<number> {
     this.#checkOpen()
@@ -191,7 +197,8 @@ export class Log extends EventEmitter<LogEvents> {
    * After a failure (say, disk space was freed): fences the failed frames off in a new segment, so that they never
    * come back, and takes records again. Failed records stay failed.
    *
-   * @throws GroupWalError GROUPWAL_RESUME_REFUSED: the log has not failed, or the fence cannot be made
+   * @throws GroupWalError GROUPWAL_RESUME_REFUSED: the fence cannot be made (`cause`), the log has not failed, or
+   *   it was resumed too often
    */
   async resume(): Promise<void> {
     this.#checkOpen()
@@ -225,6 +232,7 @@ export class Log extends EventEmitter<LogEvents> {
    *
    * @throws WaitGivenUpError GROUPWAL_TIMEOUT when a write does not end within `timeoutMs`: waiters are told that
    *   their records are indeterminate, and the directory is freed when the write ends
+   * @throws GroupWalError GROUPWAL_IO when the closing seal could not be written: nothing acknowledged is lost
    */
   close(options: { timeoutMs?: number } = {}): Promise<void> {
     if (this.#closing !== undefined) return this.#closing
@@ -282,8 +290,8 @@ export class Log extends EventEmitter<LogEvents> {
 
   /**
    * A worker thread of the application ended: has what its producers left taken over. Emits `producer-died` for each
-   * of them, unless the end was meant. Needed only for workers that the opener's thread started and where there is
-   * no /proc; the producer pool calls it by itself.
+   * of them, unless the end was meant. The taking over needs it only where there is no /proc, and there only for
+   * workers that the opener's thread started. The producer pool calls it by itself.
    */
   noteWorkerExit(workerId: number, options: { isExpected?: boolean } = {}): void {
     const { clients, control } = this.#context

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { isMainThread } from 'node:worker_threads'
 import { GroupWalError } from '../errors.ts'
 import { FLAG_SEAL, FRAME_HEADER_BYTES } from '../format/frame.ts'
 import { GRANULE_BYTES } from '../format/record.ts'
@@ -29,7 +30,7 @@ import { type OpenOptions, type ResolvedOptions, resolveOptions } from './option
  * @throws LockedError GROUPWAL_LOCKED naming the owner's pid; GROUPWAL_LOCK_UNAVAILABLE
  * @throws CorruptLogError where acknowledged data is damaged
  * @throws GroupWalError GROUPWAL_OPEN_FAILED, GROUPWAL_UNSUPPORTED_VERSION, GROUPWAL_FOREIGN_DIRECTORY,
- *   GROUPWAL_SYNC_METHOD_UNAVAILABLE
+ *   GROUPWAL_SYNC_METHOD_UNAVAILABLE, GROUPWAL_IO, GROUPWAL_LSN_EXHAUSTED
  */
 export async function openLog(directory: string, options?: OpenOptions): Promise<Log> {
   const resolved = resolveOptions(directory, options)
@@ -95,6 +96,8 @@ async function openLocked(
     sealIdleMs: options.sealIdleMs,
     ownLeadMicros: options.ownLeadMicros,
     fileSystem: options.fileSystem,
+    // The main thread ends with the process, and its lock with it.
+    lockText: isMainThread ? undefined : lock?.text,
   })
   rememberMemory(memory.region, memory)
   return Log.start({
@@ -155,7 +158,9 @@ function initializeMemory(memory: SharedMemory, recovered: RecoveryResult, optio
   const control = new Control(memory)
   const { segment } = recovered
   new Ring(memory).initialize(options.ringPosition, recovered.nextLsn % 2 ** 32)
-  new Phases(memory).initialize()
+  const phases = new Phases(memory)
+  phases.initialize()
+  phases.storeOpening(recovered.durableLsn, recovered.nextLsn)
   control.storeHeadLsn(recovered.nextLsn)
   control.raiseDurableLsn(recovered.durableLsn)
   control.storeChain({

@@ -13,7 +13,7 @@ export interface OpenOptions {
   segmentBytes?: number
   /** Size of the ring that producers write to: 4 KiB to 1 GiB, a power of two, default 8 MiB. */
   ringBytes?: number
-  /** The most that one batch (one write and sync) can hold, default 1 MiB. Limits payloads and commitBatch, too. */
+  /** The most that one batch (one write and sync) can hold, default 1 MiB: at most half the ring, and a segment. Limits payloads and commitBatch, too. */
   maxBatchBytes?: number
   /** How a batch is made durable; `auto` (default) measures in the log's own directory. */
   syncMethod?: SyncMethod | 'auto'
@@ -63,6 +63,8 @@ export interface ResolvedOptions {
 
 const KIB = 1024
 const MIB = 1024 * KIB
+/** A WebAssembly memory has 4 GiB; the rest of them is for what stands before the ring. */
+const MEMORY_LIMIT = 4096 * MIB - 64 * MIB
 const NAMES: readonly (keyof OpenOptions)[] = [
   'segmentBytes',
   'ringBytes',
@@ -114,6 +116,7 @@ export function resolveOptions(directory: string, options: OpenOptions = {}): Re
     fileSystem: options.fileSystem,
     ringPosition: checkInteger('ringPosition', options.ringPosition ?? 0, 2 ** 32 - 1),
   }
+  checkMemory(resolved)
   if (options.firstLsn !== undefined) {
     resolved.firstLsn = checkInteger('firstLsn', options.firstLsn, LSN_LIMIT, 1)
   }
@@ -131,6 +134,16 @@ function resolveBatchBytes(given: number | undefined, ringBytes: number, segment
     )
   }
   return given
+}
+
+/** Each may be within its limit, and all together more than one shared memory can hold. */
+function checkMemory({ ringBytes, maxBatchBytes, stagingSlots }: ResolvedOptions): void {
+  // Behind the ring stands room for one more batch, and a word for each of its granules before it.
+  const bytes = ringBytes + (ringBytes / GRANULE_BYTES) * 4 + (stagingSlots + 1) * maxBatchBytes
+  if (bytes <= MEMORY_LIMIT) return
+  throw new RangeError(
+    `ringBytes ${ringBytes}, maxBatchBytes ${maxBatchBytes} and stagingSlots ${stagingSlots} need ${bytes} bytes of shared memory, it can be at most ${MEMORY_LIMIT}`,
+  )
 }
 
 function checkChoice<T extends string | number>(name: string, value: T, choices: readonly T[]): T {

@@ -95,6 +95,7 @@ export class Producer {
    * @throws CommitFailedError GROUPWAL_COMMIT_FAILED with outcome and cause
    * @throws WaitGivenUpError GROUPWAL_TIMEOUT
    * @throws LogClosedError GROUPWAL_CLOSED
+   * @throws GroupWalError GROUPWAL_LSN_EXHAUSTED
    */
   commitSync(record: RecordInput, options?: WaitOptions): CommitResult {
     const deadlineMs = deadlineOf(options, this.#nowMs)
@@ -147,6 +148,7 @@ export class Producer {
     const lsn = hasPlace ? this.#placer.publishOne(current) : undefined
     this.#placer.leave()
     if (lsn !== undefined) this.#noteAppended(lsn)
+    else this.#context.counters.count('fullRings', 1)
     return lsn
   }
 
@@ -154,7 +156,8 @@ export class Producer {
    * Waits until everything up to `lsn` (default: this producer's newest record) is durable. Blocks this thread.
    *
    * @throws CommitFailedError when that record, or an earlier append of this producer that no flush told of, failed
-   * @throws RangeError when `lsn` was not handed out yet
+   * @throws RangeError when `lsn` was not handed out yet, or stands for no record: it is in the gap that the log had
+   *   when it was opened (`log.recovery.gap`), or below its first LSN
    */
   flushSync(lsn?: number, options?: WaitOptions): void {
     const deadlineMs = deadlineOf(options, this.#nowMs)
@@ -310,7 +313,9 @@ export class Producer {
     this.#placer.wakeBehindHole()
   }
 
+  /** The ring is full, or others wait before it. */
   #queue(entry: PendingEntry, batch: Batch): void {
+    this.#context.counters.count('fullRings', 1)
     this.#async.addQueued({ entry, batch, publish: () => this.#publishQueued(entry, batch) })
   }
 
@@ -350,10 +355,14 @@ export class Producer {
 
   #flushTarget(lsn: number | undefined): number {
     if (lsn === undefined) return this.#placer.lastLsn
-    const { control, ring } = this.#context
+    const { control, ring, phases } = this.#context
     const headLsn = control.headLsn()
     const handedOut = headLsn + ((ring.tailSequence() - headLsn) | 0) - 1
-    return checkInteger('lsn', lsn, handedOut, 1)
+    checkInteger('lsn', lsn, handedOut, 1)
+    if (phases.isSkipped(lsn)) {
+      throw new RangeError(`lsn ${lsn} stands for no record: the log went on behind it when it was opened`)
+    }
+    return lsn
   }
 
   #firstOfFlush(target: number): number {

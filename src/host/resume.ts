@@ -77,6 +77,8 @@ export class Resume {
   cancel(): void {
     this.end(PHASE_SETTLED)
     this.leader.frames.poison.wakeEverybody()
+    // It drops no segments in between.
+    this.context.control.ringKeeper()
   }
 
   private end(phase: number): void {

@@ -1,15 +1,16 @@
-import type { MessagePort } from 'node:worker_threads'
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { CommitContext } from '../commit/context.ts'
 import { leaveProtocol } from '../commit/join.ts'
 import { errnoOf } from '../commit/segment-writer.ts'
 import { waitAsync } from '../shared/atomics.ts'
 import { CLIENT_KEEPER } from '../shared/clients.ts'
-import { isUnfailed } from '../shared/phase.ts'
+import { isUnfailed, PHASE_RESUMING } from '../shared/phase.ts'
 import { errorCode } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { loadFileSystem } from '../storage/load-file-system.ts'
 import { dropSegmentsBefore } from '../storage/recycle.ts'
 import { joinLog } from './connect.ts'
+import { flattenError } from './flat-error.ts'
 import type { LogHandle } from './handle.ts'
 
 /** What the host asks the keeper for. */
@@ -23,6 +24,7 @@ export interface DropRequest {
 export interface DropReply {
   id: number
   dropped: number
+  /** Flat; undefined when all went well. */
   error: unknown
 }
 
@@ -62,6 +64,7 @@ export class Keeper {
       const rung = waitAsync(memory.words, control.keeperBellIndex(), bell)
       if (rung !== undefined) await rung
     }
+    this.dropRest()
     leaveProtocol(this.context)
     this.port.close()
   }
@@ -72,21 +75,35 @@ export class Keeper {
     if (control.isStopped()) return false
     // Said before the phase is looked at: resume() changes the phase first and then waits until nothing is made.
     control.storeKeeperWorking(true)
-    const mayWork = isUnfailed(phases.phase())
-    const hasMore = mayWork && this.workUndisturbed()
-    if (!mayWork) this.context.supply.abandon()
+    const phase = phases.phase()
+    const hasMore = isUnfailed(phase) ? this.dropNext() || this.makeRoom() : this.workWhileFailed(phase)
     // A half-made segment counts as work: resume() waits until it is finished or given up.
     control.storeKeeperWorking(this.context.supply.isBuilding)
     return hasMore
   }
 
-  private workUndisturbed(): boolean {
+  /** Nothing is made ahead then. Segments are dropped all the same: that may free the space that a resume() needs. */
+  private workWhileFailed(phase: number): boolean {
+    this.context.supply.abandon()
+    return phase !== PHASE_RESUMING && this.dropNext()
+  }
+
+  /** False when nothing is to be dropped. */
+  private dropNext(): boolean {
     const request = this.requests.shift()
-    if (request !== undefined) {
-      this.drop(request)
-      return true
+    if (request === undefined) return false
+    this.drop(request)
+    return true
+  }
+
+  /** What was asked for before the log was closed. */
+  private dropRest(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.port)
+      if (received === undefined) break
+      this.requests.push(received.message as DropRequest)
     }
-    return this.makeRoom()
+    while (this.dropNext());
   }
 
   private makeRoom(): boolean {
@@ -124,7 +141,7 @@ export class Keeper {
       const { beforeLsn, keepSpares } = request
       reply.dropped = dropSegmentsBefore(this.fs, this.directory, beforeLsn, current, keepSpares).dropped
     } catch (error) {
-      reply.error = error
+      reply.error = flattenError(error)
     }
     this.port.postMessage(reply)
   }

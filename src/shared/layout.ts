@@ -36,6 +36,10 @@ export const SEGMENT_BYTES = 9
 export const SEAL_IDLE_MS = 10
 //  11  | COMMITTER_RECORDS        | opener          | -            | >= 1; with so many records waiting, the committer leads
 export const COMMITTER_RECORDS = 11
+//  12  | OPENED_DURABLE (wide)    | opener          | -            | DURABLE_LSN when the log was opened
+export const OPENED_DURABLE = 12
+//  14  | OPENED_NEXT (wide)       | opener          | -            | the LSN that the log went on with; those between the two stand for no record
+export const OPENED_NEXT = 14
 // ---- the ring
 //  16  | RESERVATION (wide)       | producers (CAS) | -            | sequence << 32 | position of the next record; only grows
 export const RESERVATION = 16
@@ -154,7 +158,7 @@ export const CLIENT_WORDS: number = 2 * LINE_WORDS
 export const MAX_CLIENTS_LIMIT: number = ASYNC_MASK_WORDS * 32 - 1
 
 export const LAYOUT_MAGIC = 0x47574c31
-export const LAYOUT_VERSION = 2
+export const LAYOUT_VERSION = 3
 export const PAGE_BYTES = 65536
 /** log2 of the bytes per ring granule; the same granule as in a frame body (docs/format.md). */
 export const GRANULE_SHIFT = 5

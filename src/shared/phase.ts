@@ -9,6 +9,8 @@ import {
   FAILURE_ERRNO,
   HEAD_LSN,
   INDETERMINATE_TO,
+  OPENED_DURABLE,
+  OPENED_NEXT,
   PHASE,
   RESUMED_FROM,
 } from './layout.ts'
@@ -93,6 +95,19 @@ export class Phases {
     if (!compareExchange(this.words, PHASE, expected, (era << PHASE_BITS) | phase)) return false
     notify(this.words, PHASE, EVERYBODY)
     return true
+  }
+
+  // ---- what the opener found
+
+  /** Before any thread uses the log: what is durable, and the LSN that it goes on with. */
+  storeOpening(durableLsn: number, nextLsn: number): void {
+    this.wide.store(OPENED_DURABLE * 4, durableLsn)
+    this.wide.store(OPENED_NEXT * 4, nextLsn)
+  }
+
+  /** When the log was opened it went on behind this LSN: no record has it, though durable LSNs will pass it. */
+  isSkipped(lsn: number): boolean {
+    return lsn > this.wide.load(OPENED_DURABLE * 4) && lsn < this.wide.load(OPENED_NEXT * 4)
   }
 
   // ---- what failed

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import * as nodeFs from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +12,8 @@ const MAX_OWNER_BYTES = 4096
 
 /** Held while a log is open. */
 export interface DirectoryLock {
+  /** What stands in the lock file, and in no other opener's (see Ownership); undefined when the disk had no room for it. */
+  text: string | undefined
   /** Closes the file, which is what frees the lock. The file stays. */
   release(): void
 }
@@ -24,7 +27,8 @@ export interface LockLibrary {
 /**
  * Locks a log's directory against every other opener, in this process and in others, until `release()` or the death
  * of the process. It is a lock of the open file, not of the process, so a second open in the same process is refused
- * too. Call it in the thread that opens the log: the lock ends with the thread that owns the fd.
+ * too. Call it in the thread that opens the log: the lock ends with the thread that owns the fd, unless that is the
+ * main one (see Ownership).
  *
  * @throws LockedError when the log is open elsewhere; it names the owner
  * @throws GroupWalError GROUPWAL_LOCK_UNAVAILABLE where the native library cannot be loaded or cannot lock
@@ -36,6 +40,7 @@ export async function acquireLock(
 ): Promise<DirectoryLock> {
   const library = await load()
   let fd: number | undefined
+  let text: string | undefined
   try {
     fd = fs.open(
       join(directory, LOCK_FILE_NAME),
@@ -43,13 +48,13 @@ export async function acquireLock(
       FILE_MODE,
     )
     lockOrThrow(fs, fd, directory, library)
-    writeOwner(fs, fd)
+    text = writeOwner(fs, fd)
   } catch (error) {
     if (fd !== undefined) closeQuietly(fs, fd)
     throw asOpenFailure(directory, error)
   }
   const lockedFd = fd
-  return { release: () => closeQuietly(fs, lockedFd) }
+  return { text, release: () => closeQuietly(fs, lockedFd) }
 }
 
 function lockOrThrow(fs: FileSystem, fd: number, directory: string, library: LockLibrary): void {
@@ -103,19 +108,23 @@ function lockedError(directory: string, owner: LockOwner | undefined): LockedErr
   return new LockedError(`the log in ${directory} is open in ${who}`, named)
 }
 
-function writeOwner(fs: FileSystem, fd: number): void {
-  const owner: LockOwner = {
+function writeOwner(fs: FileSystem, fd: number): string | undefined {
+  const owner: LockOwner & { token: string } = {
     pid: process.pid,
     startTime: processStartTime(process.pid),
     bootId: readText('/proc/sys/kernel/random/boot_id')?.trim(),
     hostName: hostname(),
+    token: randomUUID(),
   }
+  const text = `${JSON.stringify(owner)}\n`
   fs.truncate(fd, 0)
   try {
-    writeWhole(fs, fd, Buffer.from(`${JSON.stringify(owner)}\n`), 0)
+    writeWhole(fs, fd, Buffer.from(text), 0)
+    return text
   } catch (error) {
-    // It is only for the error message of others; a full disk must not keep the log from being opened.
+    // It is for the error message of others, most of all; a full disk must not keep the log from being opened.
     if (errorCode(error) !== 'ENOSPC' && errorCode(error) !== 'EDQUOT') throw error
+    return undefined
   }
 }
 

@@ -15,12 +15,13 @@ const RING_BYTES = 4096
 
 test('append waits while the ring is full, and returns when a sync has made room', async () => {
   await withFullRing(async ({ log, gate, remote, filled }) => {
+    const { fullRings } = log.stats()
     let isBack = false
     const appended = remote.call('append', { payload: 'waits' }).then((lsn) => {
       isBack = true
       return lsn
     })
-    await eventually('append finds the ring full', () => log.stats().fullRings === 1)
+    await eventually('append finds the ring full', () => log.stats().fullRings === fullRings + 1)
     assert.not(isBack)
     gate.open()
     assert.is(await appended, filled + 1)
@@ -35,6 +36,31 @@ test('tryAppend says that the ring is full, and takes no LSN', async () => {
     gate.open()
     await remote.call('flushSync')
     assert.is(await remote.call('tryAppend', { payload: 'taken' }), filled + 1)
+  })
+})
+
+test('stats().fullRings counts each call that finds the ring full, whatever it is', async () => {
+  await withFullRing(async ({ log, gate, remote }) => {
+    const counts = [log.stats().fullRings]
+    const queued: Promise<unknown>[] = []
+    const note = (): number => counts.push(log.stats().fullRings)
+    await remote.call('tryAppend', { payload: 'refused' })
+    note()
+    queued.push(remote.call('commit', { payload: 'queued' }))
+    // Answered by the same thread, after the commit was queued.
+    await remote.call('tryAppend', { payload: 'refused' })
+    note()
+    queued.push(remote.call('commitBatch', [{ payload: 'queued' }, { payload: 'too' }]))
+    await remote.call('tryAppend', { payload: 'refused' })
+    note()
+    gate.open()
+    await Promise.all(queued)
+    assert.equal(
+      counts.map((count) => count - counts[0]!),
+      [0, 1, 3, 5],
+    )
+    // The one that ended the filling of the ring.
+    assert.is(counts[0], 1)
   })
 })
 
@@ -64,6 +90,7 @@ test('while a commit waits for space, later calls queue behind it, whatever they
 for (const method of ['commitSync', 'append', 'commitBatchSync'] as const) {
   test(`${method} pushes the commits that wait before it, though its thread's event loop stands still`, async () => {
     await withFullRing(async ({ log, gate, remote, filled }) => {
+      const { fullRings } = log.stats()
       const queued = [
         remote.call('commit', { payload: 'queued 1' }),
         remote.call('commit', { payload: 'queued 2' }),
@@ -72,7 +99,7 @@ for (const method of ['commitSync', 'append', 'commitBatchSync'] as const) {
         method === 'commitBatchSync'
           ? remote.call(method, [{ payload: 'last' }])
           : remote.call(method, { payload: 'last' })
-      await eventually('the call finds the ring full', () => log.stats().fullRings === 1)
+      await eventually('all three find the ring full', () => log.stats().fullRings === fullRings + 3)
       gate.open()
       await last
       assert.equal(

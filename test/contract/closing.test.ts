@@ -3,6 +3,8 @@ import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect, GroupWalError, type Log, openLog } from '../../src/index.ts'
+import { listSegments } from '../../src/storage/directory.ts'
+import { createNodeFileSystem } from '../../src/storage/node-file-system.ts'
 import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
 import { causeCode, type Failure, failureOf, failureWith } from '../support/rejection.ts'
@@ -80,7 +82,8 @@ test('close({ timeoutMs }) gives up on a disk that does not answer, and wakes ev
     ],
     ['a promise without a place', failed(producer.commit({ payload: 'no place' })), 'not-written'],
   )
-  await eventually('the append finds the ring full', () => log.stats().fullRings === 1)
+  // The filler that was refused, the append and the promise.
+  await eventually('the ring is found full', () => log.stats().fullRings === 3)
   assert.is((await failureWith('GROUPWAL_TIMEOUT', log.close({ timeoutMs: 20 }))).outcome, 'indeterminate')
   for (const [who, waiting, outcome] of waiters) {
     const failure = await waiting
@@ -162,6 +165,20 @@ test('a closed log refuses everything but looking', async () => {
   assert.is(log.durableLsn, 1)
   assert.is(log.stats().records, 1)
   assert.equal(textsOf(log), ['x'])
+})
+
+test('what truncateBefore() was asked for before close() is done', async () => {
+  const log = await openSmallLog({ keepSpares: 0 })
+  const producer = log.connect()
+  const payload = 'p'.repeat(400_000)
+  while (log.stats().rotations < 3) await producer.commit({ payload })
+  const before = listSegments(createNodeFileSystem(), log.directory).segments.length
+  const dropping = log.truncateBefore(log.durableLsn)
+  await log.close()
+  const dropped = await dropping
+  assert.ok(dropped >= 2, `${dropped} dropped`)
+  const { segments } = listSegments(createNodeFileSystem(), log.directory)
+  assert.ok(segments.length <= before - dropped + 1, `${segments.length} of ${before} are left`)
 })
 
 test('closing ends the internal workers, and tells of no death', async () => {

@@ -81,6 +81,29 @@ test('a commit whose signal was aborted before is not written and takes no LSN',
   })
 })
 
+test('what is no signal is a TypeError that says what it is, and nothing is written', async () => {
+  const log = await openSmallLog()
+  const producer = log.connect()
+  for (const wrong of [new AbortController(), null, 5, 'abort', {}, { aborted: false }]) {
+    const options = { signal: wrong as AbortSignal }
+    for (const call of [
+      () => producer.commit({ payload: 'x' }, options),
+      () => producer.commitBatch([{ payload: 'x' }], options),
+      () => producer.flush(undefined, options),
+    ]) {
+      const error = await call().then(
+        () => undefined,
+        (reason: unknown) => reason,
+      )
+      assert.instance(error, TypeError, String(wrong))
+      assert.match((error as Error).message, 'signal must be an AbortSignal, got ')
+    }
+  }
+  assert.is(log.stats().pendingRecords, 0)
+  assert.is(producer.lastLsn, 0)
+  await log.close()
+})
+
 test('a signal aborted while the commit waits for space withdraws it', async () => {
   await withHeldDisk({ ringBytes: 4096 }, async ({ log, gate, producer }) => {
     fillRing(producer)

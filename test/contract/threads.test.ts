@@ -6,10 +6,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect, type LogHandle, openLog } from '../../src/index.ts'
 import { Gate } from '../support/gate.ts'
-import { failureWith } from '../support/rejection.ts'
+import { causeCode, failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import deserterUrl from './deserter.worker.ts?url'
 import lonelyUrl from './lonely.worker.ts?url'
 import openAndLeaveUrl from './open-and-leave.child.ts?url'
 import ownerUrl from './owner.worker.ts?url'
@@ -83,6 +84,52 @@ test('a worker may open the log, too: its handle serves everywhere, the host thr
   producer.close()
   const log = await openLog(directory, { segmentBytes: 1 << 20 })
   assert.equal(textsOf(log), ['blocking', 'a promise', 'of a third thread'])
+  await log.close()
+})
+
+test('a worker that opened a log stays until it is closed; should it end all the same, the others go on', async () => {
+  const directory = temporaryDirectory()
+  const owner = new Worker(deserterUrl, { workerData: directory })
+  let hasEnded = false
+  const ended = once(owner, 'exit').then(() => {
+    hasEnded = true
+  })
+  const [handle] = (await once(owner, 'message')) as [LogHandle]
+  // Another thread lives its whole life meanwhile.
+  const remote = await RemoteProducer.connect(handle)
+  assert.is((await remote.call('commit', { payload: 'of another' })).lsn, 2)
+  await remote.end()
+  assert.not(hasEnded)
+  owner.postMessage('end')
+  await ended
+  const producer = connect(handle)
+  assert.is(producer.commitSync({ payload: 'blocking' }).lsn, 3)
+  assert.is((await producer.commit({ payload: 'a promise' })).lsn, 4)
+  producer.close()
+  const log = await openLog(directory, { segmentBytes: 1 << 20 })
+  assert.equal(textsOf(log), ['of the opener', 'of another', 'blocking', 'a promise'])
+  await log.close()
+})
+
+test('a log whose opener has ended fails when somebody else opens the directory, and acknowledges nothing more', async () => {
+  const directory = temporaryDirectory()
+  const owner = new Worker(deserterUrl, { workerData: directory })
+  const [handle] = (await once(owner, 'message')) as [LogHandle]
+  const producer = connect(handle)
+  owner.postMessage('end')
+  await once(owner, 'exit')
+  assert.is(producer.commitSync({ payload: 'acknowledged' }).lsn, 2)
+  const log = await openLog(directory, { segmentBytes: 1 << 20 })
+  for (const call of [
+    () => producer.commitSync({ payload: 'too late' }),
+    () => producer.commit({ payload: 'too late' }),
+  ]) {
+    const failure = await failureWith('GROUPWAL_COMMIT_FAILED', call)
+    assert.is(causeCode(failure), 'LOCK_LOST', failure.stack)
+  }
+  log.connect().commitSync({ payload: 'of the next' })
+  assert.equal(textsOf(log), ['of the opener', 'acknowledged', 'of the next'])
+  producer.close()
   await log.close()
 })
 

@@ -141,6 +141,27 @@ for (const type of ['ext4', 'tmpfs'] as const) {
   )
 
   fullDisk(
+    'a log that a full disk has failed drops segments all the same, and their space lets it resume',
+    async (disk) => {
+      const directory = join(disk.path, 'log')
+      const log = await openLog(directory, { ...SMALL, keepSpares: 0 })
+      const producer = log.connect()
+      const acknowledged: number[] = []
+      disk.fill(4 * MIB)
+      await commitUntilFailure(producer, 'p'.repeat(100 * KIB), acknowledged)
+      assert.is(causeCode(await failureWith('GROUPWAL_RESUME_REFUSED', log.resume())), 'ENOSPC')
+      assert.ok((await log.truncateBefore(log.durableLsn)) >= 2)
+      await log.resume()
+      const { lsn } = producer.commitSync({ payload: 'goes on' })
+      const left = lsnsOf(log)
+      assert.is(left.at(-1), lsn)
+      assert.equal(left, [...acknowledged.slice(-(left.length - 1)), lsn])
+      producer.close()
+      await log.close()
+    },
+  )
+
+  fullDisk(
     'commits of several threads that meet a full disk each get a verdict of their own',
     async (disk) => {
       const log = await openLog(join(disk.path, 'log'), SMALL)

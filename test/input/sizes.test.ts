@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -46,6 +46,17 @@ const OUT_OF_RANGE: [OpenOptions, ...string[]][] = [
   [{ syncMethod: 'hope' as 'fsync' }, 'dsync', 'fdatasync'],
   [{ lock: 'flock' as 'ofd' }, 'ofd', 'none'],
 ]
+
+test('sizes that no shared memory can hold together are a RangeError that names them, and nothing is made', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  const options = { ringBytes: GIB, segmentBytes: GIB, maxBatchBytes: GIB / 2, stagingSlots: 8 }
+  const failure = await failureOf(openLog(directory, options))
+  assert.instance(failure, RangeError, String(failure))
+  for (const text of [`ringBytes ${GIB}`, `maxBatchBytes ${GIB / 2}`, 'stagingSlots 8']) {
+    assert.ok(failure.message.includes(text), failure.message)
+  }
+  assert.not.ok(existsSync(directory))
+})
 
 test('a size or number out of range is a RangeError that names option, value and limit', async () => {
   for (const [options, ...named] of OUT_OF_RANGE) {

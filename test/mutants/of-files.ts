@@ -47,6 +47,60 @@ export const MUTANTS_OF_FILES: readonly Mutant[] = [
     killedBy: { file: 'test/storage/recycle.test.ts', test: 'wherever a crash stops the dropping' },
   },
   {
+    name: 'a frame is written into a directory that another opener has by now',
+    promise: 'P4',
+    edits: [
+      {
+        file: 'src/commit/segment-writer.ts',
+        find: 'if (!this.hasName(nowMs) || !this.isOwned()) return false',
+        replace: 'if (!this.hasName(nowMs)) return false',
+      },
+    ],
+    killedBy: {
+      file: 'test/storage/ownership.test.ts',
+      test: 'a frame is not written where the directory was lost',
+    },
+  },
+  {
+    name: 'a frame counts as durable although the directory was lost while it was written',
+    promise: 'P1',
+    edits: [
+      {
+        file: 'src/commit/segment-writer.ts',
+        find: 'finds the frame.\n    return this.isOwned()',
+        replace: 'finds the frame.\n    return true',
+      },
+    ],
+    killedBy: {
+      file: 'test/storage/ownership.test.ts',
+      test: 'a frame is not durable where the directory was lost',
+    },
+  },
+  {
+    name: 'the handle of a log that a worker opened does not say whose the directory is',
+    promise: 'P3',
+    edits: [
+      {
+        file: 'src/host/open.ts',
+        find: 'lockText: isMainThread ? undefined : lock?.text',
+        replace: 'lockText: undefined',
+      },
+    ],
+    killedBy: { file: 'test/contract/threads.test.ts', test: 'a log whose opener has ended fails when' },
+  },
+  {
+    name: 'an LSN that was skipped when the log was opened counts as durable',
+    promise: 'P5',
+    edits: [
+      {
+        file: 'src/host/open.ts',
+        find: '  phases.storeOpening(recovered.durableLsn, recovered.nextLsn)\n',
+        replace: '',
+      },
+    ],
+    killedBy: { file: 'test/contract/flush.test.ts', test: 'an LSN in the gap of an unclean end' },
+  },
+  {
     name: 'truncateBefore drops the segment of its own LSN, too',
     promise: 'P3',
     edits: [{ file: 'src/storage/recycle.ts', find: 'lastLsnBefore < lsn', replace: 'lastLsnBefore <= lsn' }],
