@@ -12,7 +12,7 @@ export function describeMachine() {
     // What is not in that commit yet.
     isModified: output('git', 'status', '--porcelain', 'src', 'workers', 'test') !== '',
     node: process.version,
-    kernel: `${process.platform} ${release()}`,
+    kernel: `${process.platform} ${release().split('-')[0]}`,
     processors: `${cpus().length} x ${cpus()[0]?.model.trim()}`,
     fileSystem: output('findmnt', '-n', '-o', 'FSTYPE', '-T', projectDir),
   }

@@ -236,7 +236,19 @@ test('the runtime install stays small', () => {
 
 test('the tarball holds what is built and the documents, and no install script', () => {
   const files = listTarball(tarball)
-  const documents = ['package.json', 'LICENSE', 'README.md', 'CHANGELOG.md']
+  const pages = readdirSync('docs').filter((name) => name.endsWith('.md'))
+  const documents = [
+    'package.json',
+    'LICENSE',
+    'README.md',
+    'CHANGELOG.md',
+    ...pages.map((name) => `docs/${name}`),
+  ]
+  // README links to them.
+  assert.equal(
+    documents.filter((path) => !files.includes(path)),
+    [],
+  )
   assert.equal(
     files.filter((path) => !path.startsWith('dist/') && !documents.includes(path)),
     [],

@@ -47,6 +47,7 @@ export function packProject(tempDir: string): string {
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
+    'docs',
     'CONTRIBUTING.md',
     'src',
     'workers',

@@ -38,7 +38,7 @@ machine around it is another one.
 
 \`\`\`sh
 npm test              # the tests
-npm run prove:ci      # every part in its small size: 15 minutes at most on two processors, for every change
+npm run prove:ci      # every part but the mutants, in its small size: 15 minutes at most on two processors, for every change
 npm run prove         # every part in its large size: 90 minutes at most
 npm run mutants       # the seeded defects, each with the test that kills it
 npm run prove:ci -- --only power-cuts     # one part; each prints its seed and takes --seed
