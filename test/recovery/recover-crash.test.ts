@@ -45,7 +45,7 @@ for (const name of ['an unproven frame behind a gap', 'copied frames only', 'a s
     }
     stopAtEachCall({ disk: world.disk, ledger: world.ledger, history: name }, open, (killed) => {
       stopAtEachCall(killed, open, (stopped) => {
-        for (const state of crashStates(stopped, random, 4)) checkRecovery(state, options, random)
+        for (const state of crashStates(stopped, random, 16)) checkRecovery(state, options, random)
       })
     })
   })
