@@ -75,11 +75,13 @@ export class SegmentWriter {
     }
     // A short write is a failure whose errno the system keeps for itself.
     if (written !== length) return this.fail('write', undefined)
-    try {
-      if (this.method === 'fsync') this.fs.fullSync(this.fd)
-      else if (needsSync(this.method)) this.fs.dataSync(this.fd)
-    } catch (error) {
-      return this.fail('sync', error)
+    if (needsSync(this.method)) {
+      try {
+        if (this.method === 'fsync') this.fs.fullSync(this.fd)
+        else this.fs.dataSync(this.fd)
+      } catch (error) {
+        return this.fail('sync', error)
+      }
     }
     // Still ours: whoever recovers the log from now on finds the frame.
     return this.isOwned()

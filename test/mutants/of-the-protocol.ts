@@ -38,8 +38,8 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: WRITER,
-        find: 'else if (needsSync(this.method)) this.fs.dataSync(this.fd)',
-        replace: 'else if (this.fd < 0) this.fs.dataSync(this.fd)',
+        find: 'if (needsSync(this.method)) {',
+        replace: 'if (this.fd < 0) {',
       },
     ],
     killedBy: { exploration: '2 threads x 1 commit, D=1' },
