@@ -25,7 +25,7 @@ tr.ours { background: #fff7ed; font-weight: 600 }
 </head>
 <body>
 <h1>groupwal: benchmark</h1>
-<p>Begun with commit ${escapeHtml(results.commit)}, ${escapeHtml(results.date)}; a table that names a commit was measured anew with that one. Medians over the runs; hover a figure for its range.
+<p>Begun with commit ${escapeHtml(results.commit)}, ${escapeHtml(results.date)}; a table that names a commit was measured with that one. Medians over the runs; hover a figure for its range.
 "x bare" is the ratio to a loop that writes and syncs preallocated blocks in one thread and does nothing else, taken in
 the same turn; "of limit" the ratio to what disk, wake-ups and memory would allow at most. Ratios mean something on
 other machines, times do not.</p>
