@@ -1,10 +1,11 @@
 import { once } from 'node:events'
-import { readdirSync, statSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Log, openLog, ReadTruncatedError } from '../../src/index.ts'
+import { segmentName } from '../../src/format/segment-name.ts'
+import { CorruptLogError, type Log, openLog, ReadTruncatedError } from '../../src/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
 import { failureOf, failureWith } from '../support/rejection.ts'
@@ -255,5 +256,24 @@ function openFiles(): number | undefined {
     return undefined
   }
 }
+
+test('truncateBefore() that cannot read a segment says why, with class and fields of the cause', async () => {
+  const log = await openSmallLog({ keepSpares: 0 })
+  const producer = log.connect()
+  const payload = 'p'.repeat(400_000)
+  while (log.stats().rotations < 2) await producer.commit({ payload })
+  const name = segmentName(2)
+  const fd = openSync(join(log.directory, name), 'r+')
+  writeSync(fd, new Uint8Array(4096), 0, 4096, 0)
+  closeSync(fd)
+  const failure = await failureWith('GROUPWAL_TRUNCATE_FAILED', log.truncateBefore(log.durableLsn))
+  const { cause } = failure as { cause?: unknown }
+  assert.instance(cause, CorruptLogError)
+  assert.equal(
+    [(cause as CorruptLogError).code, (cause as CorruptLogError).segment],
+    ['GROUPWAL_CORRUPT', name],
+  )
+  await log.close()
+})
 
 test.run()
