@@ -53,6 +53,7 @@ export class SegmentWriter {
     if (this.segment === segment) return true
     this.closeSegment()
     try {
+      if (this.ownership !== undefined) this.ownership.open()
       this.fd = this.fs.open(join(this.directory, segmentName(segment)), this.flags, FILE_MODE)
     } catch (error) {
       return this.fail('open', error)

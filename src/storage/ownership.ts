@@ -27,10 +27,15 @@ export class Ownership {
     this.fd = -1
   }
 
+  /** Opens the lock file unless it is open already. Throws what the file system throws: that says nothing of the owner. */
+  open(): void {
+    if (this.fd < 0) this.fd = this.fs.open(this.path, constants.O_RDONLY, FILE_MODE)
+  }
+
   /** False also when the lock file cannot be read. */
   isOurs(): boolean {
     try {
-      if (this.fd < 0) this.fd = this.fs.open(this.path, constants.O_RDONLY, FILE_MODE)
+      this.open()
       const length = this.fs.read(this.fd, this.found, 0, this.found.length, 0)
       return length === this.expected.length && this.expected.compare(this.found, 0, length) === 0
     } catch {

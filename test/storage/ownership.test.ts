@@ -47,6 +47,28 @@ test('a frame is not durable where the directory was lost during its write', asy
   assert.is(firstByte, FILL)
 })
 
+test('a thread that has no fd left for the lock file cannot open the segment, which says nothing of the owner', async () => {
+  const directory = temporaryDirectory()
+  writeFileSync(join(directory, segmentName(1)), Buffer.alloc(8192))
+  const lock = await acquireLock(fs, directory)
+  let hasFds = false
+  const scarce = {
+    ...fs,
+    open: (...call: Parameters<typeof fs.open>) => {
+      if (!hasFds) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE', errno: -24 })
+      return fs.open(...call)
+    },
+  }
+  const writer = new SegmentWriter(fs, directory, 'fdatasync', new Ownership(scarce, directory, lock.text!))
+  assert.not(writer.openSegment(1))
+  assert.equal([writer.failedCall, writer.failedErrno], ['open', 24])
+  hasFds = true
+  assert.ok(writer.openSegment(1))
+  assert.ok(writer.writeDurably(new Uint8Array(4096), 0, 4096, 4096, 5000))
+  writer.closeAll()
+  lock.release()
+})
+
 const FILL = 7
 
 /** Writes a frame into a directory that another opener gets `when`. Fails when the frame is said to be durable. */
