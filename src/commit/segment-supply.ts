@@ -1,11 +1,10 @@
-import { constants } from 'node:os'
 import { join } from 'node:path'
 import { assert } from '../assert.ts'
 import { segmentName } from '../format/segment-name.ts'
 import type { Control } from '../shared/control.ts'
 import { listSegments } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
-import type { Ownership } from '../storage/ownership.ts'
+import { lockLost, type Ownership } from '../storage/ownership.ts'
 import { SegmentBuilder, type Sources } from '../storage/segment-file.ts'
 import type { SyncMethod } from '../storage/sync-method.ts'
 import { ZeroWriter } from '../storage/zero-writer.ts'
@@ -183,9 +182,4 @@ export class SegmentSupply {
     for (const orphan of orphans) this.fs.unlink(orphan.path)
     if (orphans.length > 0) this.fs.syncDirectory(this.spec.directory)
   }
-}
-
-function lockLost(): Error {
-  const message = 'the directory was opened anew'
-  return Object.assign(new Error(message), { code: 'ESTALE', errno: -constants.errno.ESTALE })
 }

@@ -1,17 +1,13 @@
-import { constants } from 'node:os'
 import { join } from 'node:path'
 import { segmentName } from '../format/segment-name.ts'
 import { FILE_MODE } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
-import type { Ownership } from '../storage/ownership.ts'
+import { lockLost, type Ownership } from '../storage/ownership.ts'
 import { needsSync, openFlags, type SyncMethod } from '../storage/sync-method.ts'
 
 /** Which call failed; stored in shared memory by its index. */
 export const FAILURE_CALLS = ['write', 'sync', 'open', 'unlinked', 'room', 'lock'] as const
 export type FailureCall = (typeof FAILURE_CALLS)[number]
-
-/** The errno of a log whose directory another opener has. */
-const LOCK_LOST = { errno: constants.errno.ESTALE }
 
 /** How often a leader looks whether its segment still has a name. */
 const LINK_CHECK_MS = 1000
@@ -120,7 +116,7 @@ export class SegmentWriter {
 
   private isOwned(): boolean {
     if (this.ownership === undefined || this.ownership.isOurs()) return true
-    return this.fail('lock', LOCK_LOST)
+    return this.fail('lock', lockLost())
   }
 
   private fail(call: FailureCall, error: unknown): boolean {

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
+import { constants as osConstants } from 'node:os'
 import { join } from 'node:path'
 import { LOCK_FILE_NAME } from '../format/segment-name.ts'
-import { FILE_MODE } from './directory.ts'
+import { closeQuietly, FILE_MODE } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 
 /**
@@ -47,10 +48,12 @@ export class Ownership {
     if (this.fd < 0) return
     const fd = this.fd
     this.fd = -1
-    try {
-      this.fs.close(fd)
-    } catch {
-      // It was only read.
-    }
+    closeQuietly(this.fs, fd)
   }
+}
+
+/** What whoever finds the directory lost fails with. */
+export function lockLost(): Error {
+  const { ESTALE } = osConstants.errno
+  return Object.assign(new Error('the directory was opened anew'), { code: 'ESTALE', errno: -ESTALE })
 }
