@@ -1,4 +1,4 @@
-import { COMMITTER_AWAKE, COMMITTER_BUSY, COMMITTER_IDLE } from '../shared/control.ts'
+import { COMMITTER_AWAKE, COMMITTER_BUSY, COMMITTER_IDLE } from '../shared/doorbell.ts'
 import type { CommitContext } from './context.ts'
 import type { Leader } from './leader.ts'
 import { RECHECK_MS, type Watch } from './watch.ts'
@@ -31,21 +31,21 @@ export class Committer {
 
   /** Leads what there is to lead, then sleeps until there is more. */
   turn(): void {
-    const { control, ring } = this.context
-    const bell = control.doorbellValue()
+    const { control, doorbell, ring } = this.context
+    const bell = doorbell.doorbellValue()
     if (this.leadOnce()) return
     const isIdle = ring.isEmpty() && control.isDrained()
-    const state = control.hasCommitterDuty() ? COMMITTER_BUSY : COMMITTER_IDLE
-    control.storeCommitterSleep(state)
+    const state = doorbell.hasCommitterDuty() ? COMMITTER_BUSY : COMMITTER_IDLE
+    doorbell.storeCommitterSleep(state)
     // The last look, after it said that it sleeps: who publishes later finds it asleep and rings. Whoever published
     // just before found it awake, and gave it a duty that it has not spoken of yet.
-    const hasMore = (isIdle && !ring.isEmpty()) || (state === COMMITTER_IDLE && control.hasCommitterDuty())
+    const hasMore = (isIdle && !ring.isEmpty()) || (state === COMMITTER_IDLE && doorbell.hasCommitterDuty())
     if (this.leadOnce() || hasMore || control.isStopped()) {
-      control.storeCommitterSleep(COMMITTER_AWAKE)
+      doorbell.storeCommitterSleep(COMMITTER_AWAKE)
       return
     }
-    const rang = control.waitForDoorbell(bell, this.sleepMs(isIdle))
-    control.storeCommitterSleep(COMMITTER_AWAKE)
+    const rang = doorbell.waitForDoorbell(bell, this.sleepMs(isIdle))
+    doorbell.storeCommitterSleep(COMMITTER_AWAKE)
     if (isIdle) {
       this.progressMs = this.context.clock.monotonicMs()
       if (!rang) this.leader.trySeal()
@@ -62,12 +62,12 @@ export class Committer {
 
   /** Duty is taken off before the ring is scanned: who publishes after the scan puts it on again. */
   private leadOnce(): boolean {
-    const { control, ring } = this.context
-    const hadDuty = control.takeCommitterDuty()
+    const { doorbell, ring } = this.context
+    const hadDuty = doorbell.takeCommitterDuty()
     const hasLed = this.leader.leadOn()
     if (hasLed) this.progressMs = this.context.clock.monotonicMs()
     // A batch may take only a part of what the committer was rung for.
-    if (hadDuty && !ring.isEmpty()) control.giveCommitterDuty()
+    if (hadDuty && !ring.isEmpty()) doorbell.giveCommitterDuty()
     return hasLed
   }
 

@@ -1,5 +1,7 @@
 import { ClientTable } from '../shared/clients.ts'
 import { Control } from '../shared/control.ts'
+import { Doorbell } from '../shared/doorbell.ts'
+import { KeeperWords } from '../shared/keeper-words.ts'
 import type { SharedMemory } from '../shared/memory.ts'
 import { Phases } from '../shared/phase.ts'
 import { Ring } from '../shared/ring.ts'
@@ -22,6 +24,8 @@ export interface Clock {
 export interface CommitContext {
   readonly memory: SharedMemory
   readonly control: Control
+  readonly doorbell: Doorbell
+  readonly keeper: KeeperWords
   readonly ring: Ring
   readonly slots: SlotTable
   readonly phases: Phases
@@ -41,10 +45,15 @@ export interface CommitContext {
 /** The views that every client has, upon its thread's own view of the memory. */
 export function createViews(
   memory: SharedMemory,
-): Pick<CommitContext, 'memory' | 'control' | 'ring' | 'slots' | 'phases' | 'clients' | 'counters'> {
+): Pick<
+  CommitContext,
+  'memory' | 'control' | 'doorbell' | 'keeper' | 'ring' | 'slots' | 'phases' | 'clients' | 'counters'
+> {
   return {
     memory,
     control: new Control(memory),
+    doorbell: new Doorbell(memory),
+    keeper: new KeeperWords(memory),
     ring: new Ring(memory),
     slots: new SlotTable(memory),
     phases: new Phases(memory),

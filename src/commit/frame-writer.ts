@@ -173,10 +173,11 @@ export class FrameWriter {
 
   /** When records wait in the ring, enough of them for a frame: wakes one of those who wait to lead them, or the committer. */
   handOver(): void {
-    const { control, ring } = this.context
+    const { control, doorbell, ring } = this.context
     const tailSequence = ring.tailSequence()
     if (ring.isEmpty() || !control.isWorthStaging(tailSequence)) return
-    if (control.isForCommitter(tailSequence)) control.ringCommitter()
-    else if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()
+    const isForCommitter = doorbell.committerClient() !== 0 && control.isForCommitter(tailSequence)
+    if (isForCommitter) doorbell.ringCommitter()
+    else if (control.wakeHeir(control.stagedCount()) === 0) doorbell.ringBusyCommitter()
   }
 }

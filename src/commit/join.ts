@@ -50,7 +50,7 @@ export function joinProtocol(memory: SharedMemory, spec: JoinSpec): CommitContex
     clock: spec.clock,
     sources,
     writer: new SegmentWriter(spec.fs, spec.supply.directory, spec.method, spec.ownership),
-    supply: new SegmentSupply(spec.fs, spec.method, spec.supply, views.control, sources, spec.ownership),
+    supply: new SegmentSupply(spec.fs, spec.method, spec.supply, views, sources, spec.ownership),
   }
   let client = claimFreeLine(context, spec)
   if (client === 0) client = reclaimLine(context, spec)

@@ -131,9 +131,9 @@ export class Leader {
   }
 
   private lacksRoom(): boolean {
-    const { control } = this.context
+    const { control, keeper } = this.context
     if (this.roomFound === ROOM_AFTER_DRAIN) return !control.isDrained()
-    return this.roomFound === ROOM_ASKED && control.wantsRoom()
+    return this.roomFound === ROOM_ASKED && keeper.wantsRoom()
   }
 
   private isLeadingPhase(): boolean {
@@ -144,11 +144,11 @@ export class Leader {
   private openCurrent(): boolean {
     const { context } = this
     if (context.writer.openSegment(context.control.segmentSequence())) return true
-    const committer = context.control.committerClient()
+    const committer = context.doorbell.committerClient()
     if (committer === context.client || committer === 0 || isClientGone(context, committer)) {
       return this.openUnderLock()
     }
-    context.control.ringCommitter()
+    context.doorbell.ringCommitter()
     return false
   }
 
@@ -212,13 +212,13 @@ export class Leader {
 
   private stagePrefix(flags: number): number | undefined {
     const { context, prefix, header, fields } = this
-    const { control, slots, ring } = context
+    const { control, doorbell, keeper, slots, ring } = context
     const bodyBytes = ((prefix.to - prefix.from) | 0) << GRANULE_SHIFT
     const length = frameBytes(bodyBytes, context.memory.layout.blockBytes)
     this.roomFound = this.room.findRoom(length)
     if (this.roomFound === ROOM_FAILED) {
-      this.frames.poison.failHead('room', control.roomErrno())
-      control.storeRoomErrno(0)
+      this.frames.poison.failHead('room', keeper.roomErrno())
+      keeper.storeRoomErrno(0)
     }
     if (this.roomFound !== ROOM_YES) return STAGED_NOTHING
     const frame = control.stagedCount()
@@ -262,7 +262,7 @@ export class Leader {
     slots.stageSlot(frame, context.client, fields)
     this.finishStaging()
     // The committer sleeps without a timer behind a seal: it has to write the next one.
-    if (followsSeal && flags === 0) control.ringCommitter()
+    if (followsSeal && flags === 0) doorbell.ringCommitter()
     return frame
   }
 

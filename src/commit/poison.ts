@@ -149,9 +149,9 @@ export class Poison {
   }
 
   wakeEverybody(): void {
-    const { control, clients } = this.context
+    const { control, doorbell, clients } = this.context
     control.wakeAllWaiters()
-    control.ringCommitter()
+    doorbell.ringCommitter()
     clients.wakeAllArmed()
   }
 }

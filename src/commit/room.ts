@@ -1,4 +1,5 @@
 import type { Control } from '../shared/control.ts'
+import type { KeeperWords } from '../shared/keeper-words.ts'
 import type { CommitContext } from './context.ts'
 import { THREAD_GONE } from './liveness.ts'
 import { READY_NONE, READY_PREPARED, READY_ROTATING, type SegmentSupply } from './segment-supply.ts'
@@ -16,28 +17,30 @@ export const ROOM_FAILED = 3
 export class Room {
   private readonly context: CommitContext
   private readonly control: Control
+  private readonly keeper: KeeperWords
   private readonly blockBytes: number
   private readonly segmentBytes: number
 
   constructor(context: CommitContext) {
     this.context = context
     this.control = context.control
+    this.keeper = context.keeper
     this.blockBytes = context.memory.layout.blockBytes
     this.segmentBytes = context.memory.layout.segmentBytes
   }
 
   /** Is there room for a frame of this length at WRITE_OFFSET? Rotates when the segment is full. */
   findRoom(frameBytes: number): number {
-    const { control } = this
+    const { control, keeper } = this
     const end = control.writeOffset() + frameBytes
-    if (end <= control.zeroedTo(control.segmentSequence())) {
-      if (this.context.supply.isLow) control.ringKeeper()
+    if (end <= keeper.zeroedTo(control.segmentSequence())) {
+      if (this.context.supply.isLow) keeper.ringKeeper()
       return ROOM_YES
     }
     if (end > control.segmentLimit()) {
       // The first frame of a segment proves the one before complete: so everything in it must be durable first.
       if (!control.isDrained()) return ROOM_AFTER_DRAIN
-      if (control.readyState() === READY_PREPARED) {
+      if (keeper.readyState() === READY_PREPARED) {
         this.rotate()
         return ROOM_YES
       }
@@ -46,61 +49,61 @@ export class Room {
   }
 
   private rotate(): void {
-    this.control.storeReadyState(READY_ROTATING)
+    this.keeper.storeReadyState(READY_ROTATING)
     this.finishRotation()
     this.context.counters.count('rotations', 1)
   }
 
   /** Completes a rotation that the lock's holder, perhaps one who died, had begun. Doing it again changes nothing. */
   finishRotation(): void {
-    const { control } = this
-    if (control.readyState() !== READY_ROTATING) return
-    const segment = control.readySegment()
-    control.storeZeroed(segment, this.segmentBytes)
+    const { control, keeper } = this
+    if (keeper.readyState() !== READY_ROTATING) return
+    const segment = keeper.readySegment()
+    keeper.storeZeroed(segment, this.segmentBytes)
     control.storeWriteOffset(this.blockBytes)
-    control.storeSegment(segment, control.readySaltLow(), control.readySaltHigh(), this.segmentBytes)
-    control.storeReadyState(READY_NONE)
-    control.ringKeeper()
+    control.storeSegment(segment, keeper.readySaltLow(), keeper.readySaltHigh(), this.segmentBytes)
+    keeper.storeReadyState(READY_NONE)
+    keeper.ringKeeper()
   }
 
   private askForRoom(frameBytes: number): number {
-    const { control, context } = this
+    const { keeper, context } = this
     if (this.keeperIsGone()) return this.makeRoomMyself(context.supply, frameBytes)
-    if (control.roomErrno() !== 0) return ROOM_FAILED
-    if (!control.wantsRoom()) {
+    if (keeper.roomErrno() !== 0) return ROOM_FAILED
+    if (!keeper.wantsRoom()) {
       context.counters.count('roomWaits', 1)
-      control.storeRoomWanted(true)
+      keeper.storeRoomWanted(true)
     }
-    control.ringKeeper()
+    keeper.ringKeeper()
     return ROOM_ASKED
   }
 
   /** A keeper that has not started yet is not gone. */
   private keeperIsGone(): boolean {
-    const { control, context } = this
-    const keeper = control.keeperClient()
-    if (keeper === 0) return false
-    const thread = context.clients.threadOf(keeper)
-    if (thread === 0 || context.clients.isReportedDead(keeper)) return true
-    return context.liveness.threadState(thread, context.clients.startTicksOf(keeper)) === THREAD_GONE
+    const { clients, liveness } = this.context
+    const client = this.keeper.keeperClient()
+    if (client === 0) return false
+    const thread = clients.threadOf(client)
+    if (thread === 0 || clients.isReportedDead(client)) return true
+    return liveness.threadState(thread, clients.startTicksOf(client)) === THREAD_GONE
   }
 
   private makeRoomMyself(supply: SegmentSupply, frameBytes: number): number {
-    const { control } = this
-    control.storeRoomWanted(true)
+    const { control, keeper } = this
+    keeper.storeRoomWanted(true)
     try {
       while (supply.makeRoom()) {
         const end = control.writeOffset() + frameBytes
-        if (end <= control.zeroedTo(control.segmentSequence())) return ROOM_YES
+        if (end <= keeper.zeroedTo(control.segmentSequence())) return ROOM_YES
       }
     } catch (error) {
       supply.abandon()
-      control.storeRoomErrno(errnoOf(error))
+      keeper.storeRoomErrno(errnoOf(error))
       return ROOM_FAILED
     } finally {
-      control.storeRoomWanted(false)
+      keeper.storeRoomWanted(false)
     }
-    if (control.readyState() !== READY_PREPARED) return ROOM_AFTER_DRAIN
+    if (keeper.readyState() !== READY_PREPARED) return ROOM_AFTER_DRAIN
     this.rotate()
     return ROOM_YES
   }

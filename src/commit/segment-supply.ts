@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { assert } from '../assert.ts'
 import { segmentName } from '../format/segment-name.ts'
 import type { Control } from '../shared/control.ts'
+import type { KeeperWords } from '../shared/keeper-words.ts'
 import { listSegments } from '../storage/directory.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { lockLost, type Ownership } from '../storage/ownership.ts'
@@ -42,6 +43,7 @@ export class SegmentSupply {
   private readonly fs: FileSystem
   private readonly spec: SupplySpec
   private readonly control: Control
+  private readonly keeper: KeeperWords
   private readonly sources: Sources
   private readonly zeroWriter: ZeroWriter
   private readonly ownership: Ownership | undefined
@@ -52,7 +54,7 @@ export class SegmentSupply {
     fs: FileSystem,
     method: SyncMethod,
     spec: SupplySpec,
-    control: Control,
+    words: { control: Control; keeper: KeeperWords },
     sources: Sources,
     ownership?: Ownership,
   ) {
@@ -60,7 +62,8 @@ export class SegmentSupply {
     this.fs = fs
     this.zeroWriter = new ZeroWriter(fs, method)
     this.spec = spec
-    this.control = control
+    this.control = words.control
+    this.keeper = words.keeper
     this.sources = sources
     this.builder = undefined
     this.builderSequence = 0
@@ -73,8 +76,8 @@ export class SegmentSupply {
 
   /** Is enough made ahead that the next chunk may wait, and leave the disk to the commits? */
   get isAhead(): boolean {
-    const { control } = this
-    if (this.needsZeros(control.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return false
+    const { control, keeper } = this
+    if (this.needsZeros(keeper.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return false
     return this.lagPart() <= 0
   }
 
@@ -88,9 +91,9 @@ export class SegmentSupply {
 
   /** Should whoever stages now ring the keeper? */
   get isLow(): boolean {
-    const { control } = this
-    if (this.needsZeros(control.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return true
-    return control.readyState() === READY_NONE && this.needsNext()
+    const { control, keeper } = this
+    if (this.needsZeros(keeper.zeroedTo(control.segmentSequence()), AHEAD_BYTES / 2)) return true
+    return keeper.readyState() === READY_NONE && this.needsNext()
   }
 
   /**
@@ -99,15 +102,15 @@ export class SegmentSupply {
    * Throws what the file system throws.
    */
   makeRoom(): boolean {
-    const { control } = this
+    const { control, keeper } = this
     // Files that look like left over ones are removed here, and may be another opener's by now.
     if (this.ownership !== undefined && !this.ownership.isOurs()) throw lockLost()
     // READY before SEGMENT: only this thread announces a segment, so once there is none, nobody can rotate, and the
     // segment that is read behind it stays the current one.
-    const ready = control.readyState()
+    const ready = keeper.readyState()
     const current = control.segmentSequence()
-    const zeroedTo = control.zeroedTo(current)
-    const isWanted = control.wantsRoom()
+    const zeroedTo = keeper.zeroedTo(current)
+    const isWanted = keeper.wantsRoom()
     const chunkBytes = isWanted || this.lagPart() > LAG_PART ? URGENT_CHUNK_BYTES : CHUNK_BYTES
     if (zeroedTo > 0 && this.needsZeros(zeroedTo, isWanted ? Number.POSITIVE_INFINITY : AHEAD_BYTES)) {
       this.extendCurrent(current, zeroedTo, chunkBytes)
@@ -138,11 +141,11 @@ export class SegmentSupply {
   private extendCurrent(segment: number, from: number, chunkBytes: number): void {
     const to = Math.min(from + chunkBytes, this.control.segmentLimit())
     this.zeroWriter.writeZeros(join(this.spec.directory, segmentName(segment)), from, to)
-    this.control.advanceZeroed(segment, from, to)
+    this.keeper.advanceZeroed(segment, from, to)
   }
 
   private prepareNext(sequence: number, chunkBytes: number): void {
-    const { spec, control } = this
+    const { spec, control, keeper } = this
     // A resume has gone on in another segment meanwhile: what was begun would get its name.
     if (this.builderSequence !== sequence) this.abandon()
     if (this.builder === undefined) {
@@ -170,7 +173,7 @@ export class SegmentSupply {
     }
     const prepared = builder.publish()
     this.builder = undefined
-    control.storeReady(prepared.sequence, prepared.saltLow, prepared.saltHigh)
+    keeper.storeReady(prepared.sequence, prepared.saltLow, prepared.saltHigh)
   }
 
   /** A keeper that died between naming a segment and announcing it left a segment that holds no frame. */

@@ -42,13 +42,13 @@ export class Watch {
 
   /** Records wait, and nobody leads: should that be left to a committer who is gone, it is not left to it again. */
   private dropGoneCommitter(): void {
-    const { control, ring, client } = this.context
-    const committer = control.committerClient()
+    const { control, doorbell, ring, client } = this.context
+    const committer = doorbell.committerClient()
     // What a thread owns itself counts as left behind (see gone.ts): the committer would find itself gone.
     if (committer === 0 || committer === client) return
     if (ring.isEmpty() || control.lockOwner() !== 0 || !control.isDrained()) return
     if (!isClientGone(this.context, committer)) return
-    control.dropCommitter(committer)
+    doorbell.dropCommitter(committer)
     this.leader.frames.handOver()
   }
 

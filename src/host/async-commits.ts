@@ -135,7 +135,7 @@ export class AsyncCommits {
       this.ringAndWait()
       return
     }
-    if (!this.context.ring.isEmpty()) this.context.control.ringCommitter()
+    if (!this.context.ring.isEmpty()) this.context.doorbell.ringCommitter()
     this.scheduleRound()
   }
 
@@ -150,7 +150,7 @@ export class AsyncCommits {
   }
 
   private ringAndWait(): void {
-    this.context.control.ringCommitter()
+    this.context.doorbell.ringCommitter()
     this.waitForWake()
   }
 
@@ -241,7 +241,7 @@ export class AsyncCommits {
   }
 
   private onGuard(): void {
-    const { control } = this.context
+    const { doorbell } = this.context
     if (this.pendingCount === 0) {
       this.releaseGuard()
       clearInterval(this.guard)
@@ -255,9 +255,9 @@ export class AsyncCommits {
     if (this.unsettled.settledCount === this.guardedCount) {
       // Nothing has moved for a while: somebody may have died, perhaps the committer.
       this.watch.lookForDead()
-      const committer = control.committerClient()
+      const committer = doorbell.committerClient()
       if (committer === 0 || isClientGone(this.context, committer)) this.leader.tryLead()
-      else control.ringCommitter()
+      else doorbell.ringCommitter()
       this.unsettled.settleDecided()
       this.pushQueued()
     }

@@ -93,8 +93,10 @@ export class Log extends EventEmitter<LogEvents> {
     const workers = await InternalWorkers.start(parts.handle, parts.options.keepSpares, {
       died: (name, cause) => {
         // One that ended before it took part has no line: nobody may wait for it to begin.
-        if (name === 'segment-keeper') context.control.noteKeeperEnd(context.clients.maxClients + 1)
-        else context.control.dropCommitter(context.control.committerClient())
+        if (name === 'segment-keeper') {
+          context.keeper.noteKeeperEnd(context.clients.maxClients + 1)
+          context.control.wakeAllWaiters()
+        } else context.doorbell.dropCommitter(context.doorbell.committerClient())
         log?.emit('worker-died', { name, cause })
       },
     })
@@ -134,7 +136,7 @@ export class Log extends EventEmitter<LogEvents> {
 
   /** Counters since the log was opened; each is exact, together they are a moment's blur. */
   stats(): LogStats {
-    const { control, counters, clients } = this.#context
+    const { control, keeper, counters, clients } = this.#context
     return {
       ...counters.readAll(),
       durableLsn: control.durableLsn(),
@@ -145,7 +147,7 @@ export class Log extends EventEmitter<LogEvents> {
       syncReason: this.#parts.sync.reason,
       alignedMemory: this.#parts.aligned,
       segmentSequence: control.segmentSequence(),
-      nextSegmentReady: control.readyState() !== READY_NONE,
+      nextSegmentReady: keeper.readyState() !== READY_NONE,
     }
   }
 
@@ -294,14 +296,14 @@ export class Log extends EventEmitter<LogEvents> {
    * workers that the opener's thread started. The producer pool calls it by itself.
    */
   noteWorkerExit(workerId: number, options: { isExpected?: boolean } = {}): void {
-    const { clients, control } = this.#context
+    const { clients, doorbell } = this.#context
     for (let client = 1; client <= clients.usedCount(); client++) {
       if (clients.threadOf(client) === 0 || clients.workerIdOf(client) !== workerId) continue
       if (clients.isReportedDead(client)) continue
       clients.reportDead(client, workerId)
       if (options.isExpected !== true) this.emit('producer-died', { client, workerId })
     }
-    control.ringCommitter()
+    doorbell.ringCommitter()
   }
 
   #isFailed(): boolean {

@@ -6,6 +6,7 @@ import { GRANULE_BYTES } from '../format/record.ts'
 import { readBlockBytes } from '../recovery/log-files.ts'
 import { type RecoveryResult, recover, refuseForeign } from '../recovery/recover.ts'
 import { Control } from '../shared/control.ts'
+import { KeeperWords } from '../shared/keeper-words.ts'
 import { type Layout, planLayout } from '../shared/layout.ts'
 import { SharedMemory } from '../shared/memory.ts'
 import { Phases } from '../shared/phase.ts'
@@ -171,7 +172,7 @@ function initializeMemory(memory: SharedMemory, recovered: RecoveryResult, optio
     checksum: recovered.previousChecksum,
   })
   control.storeSegment(segment.sequence, segment.saltLow, segment.saltHigh, segment.segmentBytes)
-  control.storeZeroed(segment.sequence, segment.zeroedTo)
+  new KeeperWords(memory).storeZeroed(segment.sequence, segment.zeroedTo)
   // What was recovered is proven by the segment's header: no seal is needed before the first commit.
   control.storeLastFrameFlags(FLAG_SEAL)
 }

@@ -373,7 +373,7 @@ export class Producer {
   /** The committer leads for those who do not wait. */
   #noteAppended(lsn: number): void {
     if (this.#firstUnflushedLsn === 0) this.#firstUnflushedLsn = lsn
-    this.#context.control.ringCommitter()
+    this.#context.doorbell.ringCommitter()
   }
 
   #noteFlushed(target: number): void {

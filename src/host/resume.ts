@@ -52,10 +52,10 @@ export class Resume {
 
   /** Fences and opens the log again, once no other thread is in the midst of anything; false until then. */
   tryFinish(base: FenceBase): boolean {
-    const { control, clients, client } = this.context
+    const { control, keeper, clients, client } = this.context
     this.watch.lookForDead()
     // A segment in the making is given up by the keeper as soon as it sees the phase.
-    control.ringKeeper()
+    keeper.ringKeeper()
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return false
     try {
@@ -69,7 +69,7 @@ export class Resume {
       control.releaseLock(owner)
     }
     this.leader.frames.poison.wakeEverybody()
-    control.ringKeeper()
+    keeper.ringKeeper()
     return true
   }
 
@@ -78,7 +78,7 @@ export class Resume {
     this.end(PHASE_SETTLED)
     this.leader.frames.poison.wakeEverybody()
     // It drops no segments in between.
-    this.context.control.ringKeeper()
+    this.context.keeper.ringKeeper()
   }
 
   private end(phase: number): void {
@@ -90,8 +90,8 @@ export class Resume {
 
   /** Nobody writes a frame, makes a segment, or is in the midst of a record. Nobody begins to: the phase forbids it. */
   private isQuiet(tail: number): boolean {
-    const { control, slots, ring } = this.context
-    if (control.isKeeperWorking() && !isClientGone(this.context, control.keeperClient())) return false
+    const { control, keeper, slots, ring } = this.context
+    if (keeper.isKeeperWorking() && !isClientGone(this.context, keeper.keeperClient())) return false
     const staged = control.stagedCount()
     for (let frame = control.publishedCount(); ((staged - frame) | 0) > 0; frame = (frame + 1) | 0) {
       const state = slotState(slots.stateWord(frame))
@@ -104,20 +104,20 @@ export class Resume {
   }
 
   private finishUnderLock(base: FenceBase, tail: { position: number; lsn: number }): void {
-    const { control, phases, ring, counters } = this.context
+    const { control, keeper, phases, ring, counters } = this.context
     this.leader.frames.publishReady()
     const cut = this.findCut()
     // Everything that was handed out and is not durable has failed, whatever FAILED_FROM says yet.
     const failedFrom = cut.lastLsn + 1
-    const leastSequence = Math.max(control.segmentSequence(), control.readySegment()) + 1
+    const leastSequence = Math.max(control.segmentSequence(), keeper.readySegment()) + 1
     const gap = cut.lastLsn + 1 < tail.lsn ? { first: cut.lastLsn + 1, last: tail.lsn - 1 } : undefined
     const made = fence(this.fs, this.directory, { ...base, cut, gap, leastSequence, nextLsn: tail.lsn })
     // Durable now: the failed frames never come back. The range is stored before any durable LSN may pass it.
     if (failedFrom < tail.lsn) phases.addFailedRange(failedFrom, phases.indeterminateTo(), tail.lsn - 1)
     ring.freeUpTo(tail.position)
     control.storeHeadLsn(tail.lsn)
-    control.storeReadyState(READY_NONE)
-    control.storeZeroed(made.segment.sequence, made.segment.zeroedTo)
+    keeper.storeReadyState(READY_NONE)
+    keeper.storeZeroed(made.segment.sequence, made.segment.zeroedTo)
     control.storeChain({
       segment: made.segment.sequence,
       offset: made.previousOffset,
@@ -129,8 +129,8 @@ export class Resume {
     control.storeSegment(sequence, saltLow, saltHigh, segmentBytes)
     control.storeLastFrameFlags(FLAG_SEAL)
     control.storePublishedCount(control.stagedCount())
-    control.storeRoomErrno(0)
-    control.storeRoomWanted(false)
+    keeper.storeRoomErrno(0)
+    keeper.storeRoomWanted(false)
     phases.clearFailure(tail.lsn)
     counters.count('resumes', 1)
   }

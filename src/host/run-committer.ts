@@ -13,7 +13,7 @@ export function runCommitter(handle: LogHandle): void {
   const leader = new Leader(context)
   const watch = new Watch(context, leader)
   raisePriority(context.thread)
-  context.control.storeCommitterClient(context.client)
+  context.doorbell.storeCommitterClient(context.client)
   new Committer(context, leader, watch, handle.sealIdleMs).runUntilStopped()
   leaveProtocol(context)
 }

@@ -31,7 +31,7 @@ export interface DropReply {
 /** The whole life of the segment-keeper's thread. */
 export function runKeeper(handle: LogHandle, port: MessagePort): void {
   const context = joinLog(handle, CLIENT_KEEPER)
-  context.control.storeKeeperClient(context.client)
+  context.keeper.storeKeeperClient(context.client)
   void new Keeper(context, handle, port).run()
 }
 
@@ -51,17 +51,17 @@ export class Keeper {
     this.requests = []
     port.on('message', (request: DropRequest) => {
       this.requests.push(request)
-      context.control.ringKeeper()
+      context.keeper.ringKeeper()
     })
   }
 
   async run(): Promise<void> {
-    const { control, memory, supply } = this.context
+    const { control, keeper, memory, supply } = this.context
     while (!control.isStopped()) {
-      const bell = control.keeperBellValue()
-      while (this.work()) await pause(control.wantsRoom() || !supply.isAhead)
+      const bell = keeper.keeperBellValue()
+      while (this.work()) await pause(keeper.wantsRoom() || !supply.isAhead)
       if (control.isStopped()) break
-      const rung = waitAsync(memory.words, control.keeperBellIndex(), bell)
+      const rung = waitAsync(memory.words, keeper.keeperBellIndex(), bell)
       if (rung !== undefined) await rung
     }
     this.dropRest()
@@ -71,14 +71,14 @@ export class Keeper {
 
   /** One piece of work; false when there is none. */
   private work(): boolean {
-    const { control, phases } = this.context
+    const { control, keeper, phases } = this.context
     if (control.isStopped()) return false
     // Said before the phase is looked at: resume() changes the phase first and then waits until nothing is made.
-    control.storeKeeperWorking(true)
+    keeper.storeKeeperWorking(true)
     const phase = phases.phase()
     const hasMore = isUnfailed(phase) ? this.dropNext() || this.makeRoom() : this.workWhileFailed(phase)
     // A half-made segment counts as work: resume() waits until it is finished or given up.
-    control.storeKeeperWorking(this.context.supply.isBuilding)
+    keeper.storeKeeperWorking(this.context.supply.isBuilding)
     return hasMore
   }
 
@@ -107,8 +107,8 @@ export class Keeper {
   }
 
   private makeRoom(): boolean {
-    const { control, supply } = this.context
-    const isWanted = control.wantsRoom()
+    const { keeper, supply } = this.context
+    const isWanted = keeper.wantsRoom()
     try {
       const hasMore = supply.makeRoom()
       if (isWanted) this.answer(0)
@@ -126,11 +126,11 @@ export class Keeper {
 
   /** Somebody waits for this room: everybody who could lead looks again. */
   private answer(errno: number): void {
-    const { control, clients } = this.context
-    control.storeRoomErrno(errno)
-    control.storeRoomWanted(false)
+    const { control, doorbell, keeper, clients } = this.context
+    keeper.storeRoomErrno(errno)
+    keeper.storeRoomWanted(false)
     control.wakeAllWaiters()
-    control.ringCommitter()
+    doorbell.ringCommitter()
     clients.wakeAllArmed()
   }
 

@@ -86,7 +86,7 @@ export class Turn {
     if (nowMs - this.rungMs < this.writeMs()) return
     this.rungMs = nowMs
     this.hasRung = true
-    this.context.control.ringCommitter()
+    this.context.doorbell.ringCommitter()
   }
 
   /** How long a write of the log has lasted lately; for ever, until enough of them were seen. */

@@ -4,17 +4,8 @@ import * as at from './layout.ts'
 import type { SharedMemory } from './memory.ts'
 
 const EVERYBODY = 0x7fffffff
-const ZEROED_SEGMENT_FACTOR = 2 ** 32
-const ZEROED_SEGMENT_MASK = 0xfffff
 /** A frame is written beside others in flight only while these, and the last few, hold no more records (docs/performance.md). */
 const CONCURRENT_RECORDS = 2
-
-/** The committer will look at the ring by itself. */
-export const COMMITTER_AWAKE = 0
-/** It sleeps, and when it last looked there was nothing to do. */
-export const COMMITTER_IDLE = 1
-/** It sleeps, and there are records that it could not lead yet: no slot, no room, a hole. */
-export const COMMITTER_BUSY = 2
 
 function wakeIndex(frame: number): number {
   return at.WAKES + (frame & (at.WAKES_COUNT - 1)) * at.LINE_WORDS
@@ -30,7 +21,7 @@ export interface FrameChain {
   checksum: number
 }
 
-/** View on the control words: the commit-lock, staging, publication, and the words that threads wait on. */
+/** View on the control words: the commit-lock, staging, publication, and the words that followers wait on. */
 export class Control {
   private readonly words: Words
   private readonly wide: WideWords
@@ -92,13 +83,12 @@ export class Control {
   }
 
   /**
-   * Shall the committer lead what waits? It goes on from frame to frame without a thread having to wake up in between,
+   * Shall the committer, where there is one, lead what waits? It goes on from frame to frame without a thread having to wake up in between,
    * which pays from some producers on; below that, those who return from a frame make the next batch fuller if its
    * leader has to wake up first (docs/performance.md).
    */
   isForCommitter(tailSequence: number): boolean {
-    if (this.committerClient() === 0 || !this.isDrained()) return false
-    return ((tailSequence - this.headLsn()) | 0) >= this.committerRecords
+    return this.isDrained() && ((tailSequence - this.headLsn()) | 0) >= this.committerRecords
   }
 
   /** All staged frames are published. */
@@ -292,63 +282,7 @@ export class Control {
     notify(this.words, at.SPACE, EVERYBODY)
   }
 
-  // ---- the committer's doorbell
-
-  doorbellValue(): number {
-    return load(this.words, at.DOORBELL)
-  }
-
-  storeCommitterSleep(state: number): void {
-    store(this.words, at.COMMITTER_SLEEPING, state)
-  }
-
-  waitForDoorbell(value: number, timeoutMs: number): boolean {
-    return wait(this.words, at.DOORBELL, value, timeoutMs)
-  }
-
-  /**
-   * Wakes the committer when it sleeps. To be called after a publication: the committer looks at the ring once more after it said that it sleeps.
-   */
-  ringCommitter(): void {
-    this.giveCommitterDuty()
-    if (load(this.words, at.COMMITTER_SLEEPING) === COMMITTER_AWAKE) return
-    // Only the committer itself says that it is awake: who said it in its place, and died before the notify, would
-    // let it sleep for ever.
-    add(this.words, at.DOORBELL, 1)
-    notify(this.words, at.DOORBELL, 1)
-  }
-
-  giveCommitterDuty(): void {
-    if (load(this.words, at.COMMITTER_DUTY) === 0) store(this.words, at.COMMITTER_DUTY, 1)
-  }
-
-  hasCommitterDuty(): boolean {
-    return load(this.words, at.COMMITTER_DUTY) === 1
-  }
-
-  takeCommitterDuty(): boolean {
-    if (load(this.words, at.COMMITTER_DUTY) === 0) return false
-    store(this.words, at.COMMITTER_DUTY, 0)
-    return true
-  }
-
-  /** Wakes the committer only when it went to sleep upon work that it could not do yet. */
-  ringBusyCommitter(): void {
-    if (load(this.words, at.COMMITTER_SLEEPING) === COMMITTER_BUSY) this.ringCommitter()
-  }
-
-  committerClient(): number {
-    return load(this.words, at.COMMITTER_CLIENT)
-  }
-
-  storeCommitterClient(client: number): void {
-    store(this.words, at.COMMITTER_CLIENT, client)
-  }
-
-  /** The committer has ended: nobody counts on it any more. */
-  dropCommitter(client: number): void {
-    compareExchange(this.words, at.COMMITTER_CLIENT, client, 0)
-  }
+  // ---- the end of the internal workers
 
   isStopped(): boolean {
     return load(this.words, at.STOP) === 1
@@ -359,104 +293,7 @@ export class Control {
     store(this.words, at.STOP, 1)
     add(this.words, at.DOORBELL, 1)
     notify(this.words, at.DOORBELL, EVERYBODY)
-    this.ringKeeper()
-  }
-
-  // ---- the segment-keeper
-
-  keeperClient(): number {
-    return load(this.words, at.KEEPER_CLIENT)
-  }
-
-  storeKeeperClient(client: number): void {
-    store(this.words, at.KEEPER_CLIENT, client)
-  }
-
-  /** The keeper ended before it had a line of its own: names one that nobody ever has. */
-  noteKeeperEnd(unusedClient: number): void {
-    compareExchange(this.words, at.KEEPER_CLIENT, 0, unusedClient)
-    this.wakeAllWaiters()
-  }
-
-  keeperBellIndex(): number {
-    return at.KEEPER_BELL
-  }
-
-  keeperBellValue(): number {
-    return load(this.words, at.KEEPER_BELL)
-  }
-
-  ringKeeper(): void {
     add(this.words, at.KEEPER_BELL, 1)
     notify(this.words, at.KEEPER_BELL, EVERYBODY)
-  }
-
-  isKeeperWorking(): boolean {
-    return load(this.words, at.KEEPER_WORKING) === 1
-  }
-
-  storeKeeperWorking(working: boolean): void {
-    store(this.words, at.KEEPER_WORKING, working ? 1 : 0)
-  }
-
-  wantsRoom(): boolean {
-    return load(this.words, at.ROOM_WANTED) === 1
-  }
-
-  storeRoomWanted(wanted: boolean): void {
-    store(this.words, at.ROOM_WANTED, wanted ? 1 : 0)
-  }
-
-  /** Why the room that a leader waits for could not be made; 0 when nothing is wrong. */
-  roomErrno(): number {
-    return load(this.words, at.ROOM_ERRNO)
-  }
-
-  storeRoomErrno(errno: number): void {
-    store(this.words, at.ROOM_ERRNO, errno)
-  }
-
-  readyState(): number {
-    return load(this.words, at.READY)
-  }
-
-  storeReadyState(state: number): void {
-    store(this.words, at.READY, state)
-  }
-
-  readySegment(): number {
-    return this.wide.load(at.READY_SEGMENT * 4)
-  }
-
-  readySaltLow(): number {
-    return load(this.words, at.READY_SALT_LOW) >>> 0
-  }
-
-  readySaltHigh(): number {
-    return load(this.words, at.READY_SALT_HIGH) >>> 0
-  }
-
-  storeReady(segment: number, saltLow: number, saltHigh: number): void {
-    store(this.words, at.READY_SALT_LOW, saltLow | 0)
-    store(this.words, at.READY_SALT_HIGH, saltHigh | 0)
-    this.wide.store(at.READY_SEGMENT * 4, segment)
-    store(this.words, at.READY, 1)
-  }
-
-  /** How far the segment is written with zeros (or was written in an earlier life): frames end at or before it. 0 when the word is about another segment. */
-  zeroedTo(segment: number): number {
-    const value = this.wide.load(at.ZEROED * 4)
-    const offset = value % ZEROED_SEGMENT_FACTOR
-    return (value - offset) / ZEROED_SEGMENT_FACTOR === (segment & ZEROED_SEGMENT_MASK) ? offset : 0
-  }
-
-  storeZeroed(segment: number, offset: number): void {
-    this.wide.store(at.ZEROED * 4, (segment & ZEROED_SEGMENT_MASK) * ZEROED_SEGMENT_FACTOR + offset)
-  }
-
-  /** Moves the mark on, unless another segment is current by now. */
-  advanceZeroed(segment: number, from: number, to: number): boolean {
-    const base = (segment & ZEROED_SEGMENT_MASK) * ZEROED_SEGMENT_FACTOR
-    return this.wide.compareExchange(at.ZEROED * 4, base + from, base + to) === base + from
   }
 }

@@ -12,11 +12,11 @@ const COMMITTER_RECORDS = 3
 function start(): { server: SimulatedThread; writer: SimulatedThread; other: SimulatedThread } {
   const log = new SimulatedLog({ committerRecords: COMMITTER_RECORDS })
   const [server, writer, other] = [log.start(CLIENT_COMMITTER), log.start(), log.start()]
-  const { control } = server.context
-  control.storeCommitterClient(server.context.client)
+  const { doorbell } = server.context
+  doorbell.storeCommitterClient(server.context.client)
   // The first one behind a seal rings the committer, which has to write the next seal.
   writer.commit('behind a seal')
-  control.takeCommitterDuty()
+  doorbell.takeCommitterDuty()
   return { server, writer, other }
 }
 
@@ -48,32 +48,32 @@ test('the committer stages the next frame before it wakes the followers of the o
 
 test('as many as the committer is there for are left to it', () => {
   const { server, writer, other } = start()
-  const { control } = server.context
+  const { control, doorbell } = server.context
   commitWhile(writer, other, COMMITTER_RECORDS)
-  assert.ok(control.hasCommitterDuty())
+  assert.ok(doorbell.hasCommitterDuty())
   new Committer(server.context, server.leader, server.watch, 0).turn()
   assert.is(control.durableLsn(), 2 + COMMITTER_RECORDS)
 })
 
 test('fewer are left to one of those who wait', () => {
   const { server, writer, other } = start()
-  const { control } = server.context
+  const { control, doorbell } = server.context
   const heirs: number[] = []
   writer.context.control.wakeHeir = (frame) => heirs.push(frame)
   commitWhile(writer, other, COMMITTER_RECORDS - 1)
-  assert.not(control.hasCommitterDuty())
+  assert.not(doorbell.hasCommitterDuty())
   assert.equal(heirs, [control.stagedCount()])
 })
 
 test('what waits is not left to a committer who is gone more than once', () => {
   const { server, writer, other } = start()
-  const { control } = server.context
+  const { control, doorbell } = server.context
   server.die()
   commitWhile(writer, other, COMMITTER_RECORDS)
-  assert.is(control.committerClient(), server.context.client)
+  assert.is(doorbell.committerClient(), server.context.client)
   // As a follower does that waited for nothing.
   assert.not(other.watch.lookForDead())
-  assert.is(control.committerClient(), 0)
+  assert.is(doorbell.committerClient(), 0)
   const heirs: number[] = []
   writer.context.control.wakeHeir = (frame) => heirs.push(frame)
   commitWhile(writer, other, COMMITTER_RECORDS)
@@ -82,10 +82,10 @@ test('what waits is not left to a committer who is gone more than once', () => {
 
 test('the committer does not take itself for one who is gone', () => {
   const { server, other } = start()
-  const { control, client } = server.context
+  const { doorbell, client } = server.context
   other.place('waits')
   server.watch.lookForDead()
-  assert.is(control.committerClient(), client)
+  assert.is(doorbell.committerClient(), client)
 })
 
 test('who drops a committer that is gone has one of those who wait lead', () => {

@@ -68,7 +68,7 @@ test('the segment-keeper makes the next segment in larger pieces when it falls b
   const log = new SimulatedLog({ segmentBytes: 8 * MIB })
   const [keeper, producer] = [log.start(CLIENT_KEEPER), log.start()]
   const { control, supply } = keeper.context
-  control.storeKeeperClient(keeper.context.client)
+  keeper.context.keeper.storeKeeperClient(keeper.context.client)
   while (supply.makeRoom()) {
     // Zeros up to the end of the segment; the next one is not due yet.
   }

@@ -19,6 +19,7 @@ import { type FenceBase, Resume } from '../../src/host/resume.ts'
 import { Keeper } from '../../src/host/run-keeper.ts'
 import { wait } from '../../src/shared/atomics.ts'
 import type { Control } from '../../src/shared/control.ts'
+import type { KeeperWords } from '../../src/shared/keeper-words.ts'
 import { planLayout } from '../../src/shared/layout.ts'
 import { SharedMemory } from '../../src/shared/memory.ts'
 import { PHASE_OPEN, PHASE_SETTLED } from '../../src/shared/phase.ts'
@@ -162,7 +163,7 @@ function commitRecords(thread: ModelThread, first: number, count: number): void 
 function appendRecord(thread: ModelThread, record: number): void {
   if (placeRecords(thread, record, 1) === 0) return
   thread.placer.leave()
-  thread.context.control.ringCommitter()
+  thread.context.doorbell.ringCommitter()
 }
 
 /** As Producer.flushSync. */
@@ -261,11 +262,13 @@ export function describeRest(thread: ModelThread, hasDeath: boolean): string {
 /** The segment-keeper's place in a model without one: room is made by whoever needs it. */
 export class ModelSupply {
   private readonly control: Control
+  private readonly keeper: KeeperWords
   private readonly disk: ModelDisk
   private readonly segmentBytes: number
 
-  constructor(control: Control, disk: ModelDisk, segmentBytes: number) {
-    this.control = control
+  constructor(words: { control: Control; keeper: KeeperWords }, disk: ModelDisk, segmentBytes: number) {
+    this.control = words.control
+    this.keeper = words.keeper
     this.disk = disk
     this.segmentBytes = segmentBytes
   }
@@ -276,15 +279,15 @@ export class ModelSupply {
   }
 
   makeRoom(): boolean {
-    const { control } = this
-    if (control.readyState() !== READY_NONE) return false
+    const { control, keeper } = this
+    if (keeper.readyState() !== READY_NONE) return false
     const { sequence, saltLow, saltHigh, zeroedTo } = this.disk.prepare({
       sequence: control.segmentSequence() + 1,
       nextLsn: control.durableLsn() + 1,
       nextFrameSequence: control.frameSequence(),
     })
     assert(zeroedTo === this.segmentBytes, 'a segment is filled before it is announced')
-    control.storeReady(sequence, saltLow, saltHigh)
+    keeper.storeReady(sequence, saltLow, saltHigh)
     return true
   }
 

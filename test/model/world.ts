@@ -179,7 +179,7 @@ export class World {
   }
 
   /** As openLog begins: see initializeMemory there. */
-  private initialize({ ring, phases, control }: Views): void {
+  private initialize({ ring, phases, control, keeper }: Views): void {
     const { opened } = this.disk
     const { segment } = opened
     this.setUp(ring.initialize(this.configuration.ringPosition, opened.nextLsn % 2 ** 32))
@@ -198,10 +198,10 @@ export class World {
     this.setUp(
       control.storeSegment(segment.sequence, segment.saltLow, segment.saltHigh, segment.segmentBytes),
     )
-    this.setUp(control.storeZeroed(segment.sequence, segment.zeroedTo))
+    this.setUp(keeper.storeZeroed(segment.sequence, segment.zeroedTo))
     this.setUp(control.storeLastFrameFlags(this.protocol.FLAG_SEAL))
     // A line that no thread holds: the keeper is gone, and whoever needs room makes it.
-    this.setUp(control.storeKeeperClient(CLIENT_LIMIT))
+    this.setUp(keeper.storeKeeperClient(CLIENT_LIMIT))
   }
 
   /** A call that became a generator is run to its end; one that did not has done its work already. */
@@ -243,8 +243,8 @@ export class World {
     const client = index + 1
     const kind = isKeeper ? CLIENT_KEEPER : isCommitter ? CLIENT_COMMITTER : CLIENT_PRODUCER
     this.setUp(views.clients.claimThisLine(client, 0, identity, kind))
-    if (isCommitter) this.setUp(views.control.storeCommitterClient(client))
-    if (isKeeper) this.setUp(views.control.storeKeeperClient(client))
+    if (isCommitter) this.setUp(views.doorbell.storeCommitterClient(client))
+    if (isKeeper) this.setUp(views.keeper.storeKeeperClient(client))
     const context = {
       ...views,
       client,
@@ -279,11 +279,11 @@ export class World {
   }
 
   /** With a keeper, or its death, all that it does is there; else whoever needs room has it at once. */
-  private makeSupply({ control }: Views, fs: FileSystem): SegmentSupply {
+  private makeSupply(views: Views, fs: FileSystem): SegmentSupply {
     const { configuration, protocol, memory, disk } = this
     const { segmentBytes, blockBytes } = memory.layout
     if (!configuration.threads.some(({ tasks }) => tasks[0].kind === 'keep'))
-      return new protocol.ModelSupply(control, disk, segmentBytes) as unknown as SegmentSupply
+      return new protocol.ModelSupply(views, disk, segmentBytes) as unknown as SegmentSupply
     // What stands in the header of a segment is added by the disk.
     const spec = {
       directory: '',
@@ -292,7 +292,7 @@ export class World {
       segmentBytes,
       maxOutstandingRecords: 0,
     }
-    return new protocol.SegmentSupply(fs, configuration.method, spec, control, {} as never)
+    return new protocol.SegmentSupply(fs, configuration.method, spec, views, {} as never)
   }
 
   private makeRecords(thread: number): EncodableRecord[] {

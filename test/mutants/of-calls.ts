@@ -68,7 +68,7 @@ export const MUTANTS_OF_CALLS: readonly Mutant[] = [
     edits: [
       {
         file: ASYNC,
-        find: '    this.context.control.ringCommitter()\n    this.waitForWake()\n',
+        find: '    this.context.doorbell.ringCommitter()\n    this.waitForWake()\n',
         replace: '    this.waitForWake()\n',
       },
     ],

@@ -60,7 +60,7 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: ASYNC,
-        find: '    this.context.control.ringCommitter()\n    this.waitForWake()\n',
+        find: '    this.context.doorbell.ringCommitter()\n    this.waitForWake()\n',
         replace: '    this.waitForWake()\n',
       },
     ],
@@ -99,8 +99,8 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: ASYNC,
-        find: 'if (committer === 0 || isClientGone(this.context, committer)) this.leader.tryLead()\n      else control.ringCommitter()',
-        replace: 'if (committer !== 0) control.ringCommitter()',
+        find: 'if (committer === 0 || isClientGone(this.context, committer)) this.leader.tryLead()\n      else doorbell.ringCommitter()',
+        replace: 'if (committer !== 0) doorbell.ringCommitter()',
       },
     ],
     killedBy: { exploration: 'promises: 1 death, D=1' },
@@ -123,7 +123,7 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: KEEPER,
-        find: '    control.wakeAllWaiters()\n    control.ringCommitter()\n    clients.wakeAllArmed()\n',
+        find: '    control.wakeAllWaiters()\n    doorbell.ringCommitter()\n    clients.wakeAllArmed()\n',
         replace: '    clients.wakeAllArmed()\n',
       },
     ],
@@ -133,11 +133,11 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     name: 'the keeper looks at its bell when its work is done',
     promise: 'P10',
     edits: [
-      { file: KEEPER, find: '      const bell = control.keeperBellValue()\n', replace: '' },
+      { file: KEEPER, find: '      const bell = keeper.keeperBellValue()\n', replace: '' },
       {
         file: KEEPER,
-        find: 'control.keeperBellIndex(), bell)',
-        replace: 'control.keeperBellIndex(), control.keeperBellValue())',
+        find: 'keeper.keeperBellIndex(), bell)',
+        replace: 'keeper.keeperBellIndex(), keeper.keeperBellValue())',
       },
     ],
     killedBy: { exploration: 'keeper: 1 thread, segments of one frame, D=1' },
@@ -145,7 +145,7 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
   {
     name: 'the keeper does not say that it works',
     promise: 'P6',
-    edits: [{ file: KEEPER, find: '    control.storeKeeperWorking(true)\n', replace: '' }],
+    edits: [{ file: KEEPER, find: '    keeper.storeKeeperWorking(true)\n', replace: '' }],
     killedBy: { exploration: 'keeper: 1 failure, resume, D=1' },
   },
   {
@@ -172,11 +172,11 @@ export const MUTANTS_OF_PROMISES: readonly Mutant[] = [
     edits: [
       {
         file: SUPPLY,
-        find: `    const ready = control.readyState()
+        find: `    const ready = keeper.readyState()
     const current = control.segmentSequence()
 `,
         replace: `    const current = control.segmentSequence()
-    const ready = control.readyState()
+    const ready = keeper.readyState()
 `,
       },
     ],

@@ -114,7 +114,7 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: FRAME_WRITER,
-        find: 'else if (control.wakeHeir(control.stagedCount()) === 0) control.ringBusyCommitter()',
+        find: 'else if (control.wakeHeir(control.stagedCount()) === 0) doorbell.ringBusyCommitter()',
         replace: '',
       },
     ],
@@ -240,7 +240,7 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     edits: [
       {
         file: WATCH,
-        find: '    control.dropCommitter(committer)\n',
+        find: '    doorbell.dropCommitter(committer)\n',
         replace: '',
       },
     ],
@@ -253,11 +253,11 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     name: 'the committer says that it sleeps after its last look',
     promise: 'P10',
     edits: [
-      { file: COMMITTER, find: 'control.storeCommitterSleep(state)\n', replace: '\n' },
+      { file: COMMITTER, find: 'doorbell.storeCommitterSleep(state)\n', replace: '\n' },
       {
         file: COMMITTER,
-        find: 'const rang = control.waitForDoorbell',
-        replace: 'control.storeCommitterSleep(state)\n    const rang = control.waitForDoorbell',
+        find: 'const rang = doorbell.waitForDoorbell',
+        replace: 'doorbell.storeCommitterSleep(state)\n    const rang = doorbell.waitForDoorbell',
       },
     ],
     killedBy: { exploration: 'append and committer, D=1' },
@@ -284,7 +284,11 @@ export const MUTANTS_OF_THE_PROTOCOL: readonly Mutant[] = [
     name: 'the committer sleeps as idle upon a duty that came meanwhile',
     promise: 'P10',
     edits: [
-      { file: COMMITTER, find: '(state === COMMITTER_IDLE && control.hasCommitterDuty())', replace: 'false' },
+      {
+        file: COMMITTER,
+        find: '(state === COMMITTER_IDLE && doorbell.hasCommitterDuty())',
+        replace: 'false',
+      },
     ],
     killedBy: { exploration: 'random: 4 threads, batches, committer, D=2' },
   },

@@ -159,7 +159,12 @@ export const PROMISES: readonly PromiseRow[] = [
   {
     id: 'P10',
     says: 'No wake-up is lost, and no timer is needed for progress: the slow re-check counts what it finds.',
-    keptIn: ['src/commit/follower.ts', 'src/commit/committer.ts', 'src/shared/control.ts'],
+    keptIn: [
+      'src/commit/follower.ts',
+      'src/commit/committer.ts',
+      'src/shared/control.ts',
+      'src/shared/doorbell.ts',
+    ],
     tests: [
       ['test/host/group-commit.test.ts', 'lose no wake-up'],
       ['test/model/explore.test.ts', 'every schedule with two preemptions keeps every promise'],

@@ -12,7 +12,7 @@ const TWO_SLOTS = { slotCount: 2, segmentBytes: 64 * BLOCK_BYTES, maxBatchBytes:
 test('a leader who found no room before the last frame was durable looks again when it has released the lock', () => {
   const log = new SimulatedLog(TWO_SLOTS)
   const [writer, leader, other] = [log.start(), log.start(), log.start()]
-  const { control } = leader.context
+  const { control, keeper } = leader.context
   fill(writer, 1)
   writer.abandonInWrite('in flight, and the segment is full')
   leader.append('needs the next segment')
@@ -23,19 +23,19 @@ test('a leader who found no room before the last frame was durable looks again w
     assert.ok(control.isDrained())
   })
   leader.leader.tryLead()
-  assert.ok(control.wantsRoom(), 'the keeper is asked for the next segment')
+  assert.ok(keeper.wantsRoom(), 'the keeper is asked for the next segment')
 })
 
 test('a leader whom the keeper answers before the lock is released looks again', () => {
   const log = new SimulatedLog(TWO_SLOTS)
   const leader = log.start()
-  const { control, phases } = leader.context
+  const { control, keeper, phases } = leader.context
   fill(leader, 0)
   leader.append('needs the next segment')
   beforeNext(control, 'releaseLock', () => {
-    assert.ok(control.wantsRoom())
-    control.storeRoomErrno(EIO)
-    control.storeRoomWanted(false)
+    assert.ok(keeper.wantsRoom())
+    keeper.storeRoomErrno(EIO)
+    keeper.storeRoomWanted(false)
   })
   leader.leader.tryLead()
   assert.is(phases.phase(), PHASE_SETTLED, 'the answer was heard')
@@ -78,12 +78,12 @@ test('a record that close() did not see any more is not the newest one of its pr
 
 /** Until only so many frames have room in the segment. */
 function fill(thread: SimulatedThread, framesLeft: number): void {
-  const { control } = thread.context
+  const { control, keeper } = thread.context
   const full = control.segmentLimit() - framesLeft * BLOCK_BYTES
   assert.ok(control.writeOffset() < full)
   while (control.writeOffset() < full) thread.commit('fills the segment')
   // A keeper that has not started yet: it is asked, and waited for.
-  control.storeKeeperClient(0)
+  keeper.storeKeeperClient(0)
 }
 
 test.run()

@@ -17,10 +17,10 @@ test('the committer takes over from a dead leader, however often it is rung mean
   let nowMs = 0
   const server = log.start(CLIENT_COMMITTER, { wallMs: () => nowMs, monotonicMs: () => nowMs })
   const [dead, client] = [log.start(), log.start()]
-  const { control, counters } = server.context
-  control.storeCommitterClient(server.context.client)
+  const { control, doorbell, counters } = server.context
+  doorbell.storeCommitterClient(server.context.client)
   const committer = new Committer(server.context, server.leader, server.watch, 0)
-  control.waitForDoorbell = () => {
+  doorbell.waitForDoorbell = () => {
     nowMs += RING_INTERVAL_MS
     return true
   }
@@ -37,7 +37,7 @@ test('a promise commit finds a dead leader by itself when the committer does not
   const log = new SimulatedLog()
   const [server, dead, client] = [log.start(CLIENT_COMMITTER), log.start(), log.start()]
   // Alive, and never gets to look.
-  server.context.control.storeCommitterClient(server.context.client)
+  server.context.doorbell.storeCommitterClient(server.context.client)
   const producer = new Producer(client.context, 0)
   const committed = producer.commit({ payload: 'in the frame of the dead' })
   dead.abandonInWrite('of the dead')
@@ -51,8 +51,8 @@ test('a promise commit finds a dead leader by itself when the committer does not
 test('who needs the next segment while frames are in flight sleeps until they are published', () => {
   const log = new SimulatedLog({ slotCount: 2, maxBatchBytes: 600_000 })
   const [server, writer, waiter] = [log.start(CLIENT_COMMITTER), log.start(), log.start()]
-  const { control } = server.context
-  control.storeCommitterClient(server.context.client)
+  const { control, doorbell } = server.context
+  doorbell.storeCommitterClient(server.context.client)
   const committer = new Committer(server.context, server.leader, server.watch, 0)
   waiter.commit(HALF_SEGMENT)
   // Fills the segment, and lives: its write lasts.
@@ -63,7 +63,7 @@ test('who needs the next segment while frames are in flight sleeps until they ar
   assert.ok(attempts() <= 1, `a follower took the lock ${attempts()} times`)
   const served = countAttempts(server)
   let waits = 0
-  control.waitForDoorbell = () => {
+  doorbell.waitForDoorbell = () => {
     waits++
     return false
   }

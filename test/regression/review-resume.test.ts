@@ -95,15 +95,15 @@ test('resume() waits for the keeper to give up the segment that it has half made
   const [producer, opener] = [log.start(), log.startOpener()]
   const { port1, port2 } = new MessageChannel()
   runKeeper(log.handle, port1)
-  const { control, clients } = producer.context
+  const { control, keeper, clients } = producer.context
   // The keeper's thread is this one, which the other clients do not know: for them it lives.
-  assert.not.equal(clients.threadOf(control.keeperClient()), 0)
+  assert.not.equal(clients.threadOf(keeper.keeperClient()), 0)
   const payloads: string[] = []
   const commitNext = async (): Promise<void> => {
     // The keeper is in this thread: a commit that asked it for room would wait in vain.
     await eventually('there is room', () => {
       const end = control.writeOffset() + (1 << 18)
-      return end <= control.zeroedTo(control.segmentSequence()) || control.readyState() === READY_PREPARED
+      return end <= keeper.zeroedTo(control.segmentSequence()) || keeper.readyState() === READY_PREPARED
     })
     const payload = String(payloads.length).padEnd(200_000, '.')
     producer.commit(payload)
@@ -114,7 +114,7 @@ test('resume() waits for the keeper to give up the segment that it has half made
     if (payloads.length < 15) await commitNext()
     await turns(1)
   }
-  assert.is(control.readyState(), READY_NONE)
+  assert.is(keeper.readyState(), READY_NONE)
   producer.failNextWrite()
   assert.is(outcomeOf(producer, 'fails'), 'indeterminate')
   opener.resuming.begin()
@@ -127,7 +127,7 @@ test('resume() waits for the keeper to give up the segment that it has half made
   // Far enough to rotate to the segment that the keeper makes next.
   for (let index = 0; index < 25; index++) await commitNext()
   control.stopWorkers()
-  await eventually('the keeper has ended', () => clients.threadOf(control.keeperClient()) === 0)
+  await eventually('the keeper has ended', () => clients.threadOf(keeper.keeperClient()) === 0)
   port2.close()
   assert.equal([...(await log.contentAfterReopen()).values()], payloads)
 })

@@ -16,24 +16,29 @@ const REOPEN = { segmentBytes: 1 << 20, syncMethod: 'fdatasync' } as const
 const LARGE = 'x'.repeat(300 * 1024)
 
 /** What the keeper looks at before it decides what to make. */
-const KEEPER_READS = ['segmentSequence', 'zeroedTo', 'segmentLimit', 'readyState'] as const
+const KEEPER_READS = [
+  ['control', 'segmentSequence'],
+  ['keeper', 'zeroedTo'],
+  ['control', 'segmentLimit'],
+  ['keeper', 'readyState'],
+] as const
 
 test('the segment-keeper never removes the segment that is rotated to, at whichever look it is preempted', async () => {
   let look = 1
   for (let isReached = true; isReached; look++) {
     const log = new SimulatedLog()
     const [keeper, producer] = [log.start(CLIENT_KEEPER), log.start()]
-    const { control } = keeper.context
-    control.storeKeeperClient(keeper.context.client)
+    const { control, keeper: words } = keeper.context
+    words.storeKeeperClient(keeper.context.client)
     // So far that the next segment is needed soon.
     const lsns = [1, 2].map(() => producer.commit(QUARTER_MIB))
     while (keeper.context.supply.makeRoom()) {
       // fills the current segment and prepares the next one
     }
-    assert.is(control.readyState(), READY_PREPARED)
+    assert.is(words.readyState(), READY_PREPARED)
     for (let index = 0; index < 2; index++) lsns.push(producer.commit(QUARTER_MIB))
     const wasPreempted = preemptAt(keeper, look, () => {
-      while (control.readyState() === READY_PREPARED) lsns.push(producer.commit(QUARTER_MIB))
+      while (words.readyState() === READY_PREPARED) lsns.push(producer.commit(QUARTER_MIB))
     })
     keeper.context.supply.makeRoom()
     isReached = wasPreempted()
@@ -47,13 +52,13 @@ test('the segment-keeper never removes the segment that is rotated to, at whiche
 
 /** Lets `during` run within the keeper, after it read the word that is its `look`th. Tells whether it came so far. */
 function preemptAt(keeper: SimulatedThread, look: number, during: () => void): () => boolean {
-  // The keeper's own view: other threads have theirs.
-  const control = keeper.context.control as unknown as Record<string, (...args: unknown[]) => unknown>
   let looks = 0
   let isInside = false
-  for (const name of KEEPER_READS) {
-    const read = control[name].bind(control)
-    control[name] = (...args) => {
+  for (const [viewName, name] of KEEPER_READS) {
+    // The keeper's own view: other threads have theirs.
+    const view = keeper.context[viewName] as unknown as Record<string, (...args: unknown[]) => unknown>
+    const read = view[name].bind(view)
+    view[name] = (...args) => {
       const value = read(...args)
       if (isInside || ++looks !== look) return value
       isInside = true

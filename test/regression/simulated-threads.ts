@@ -15,6 +15,7 @@ import { type FenceBase, Resume } from '../../src/host/resume.ts'
 import { recover } from '../../src/recovery/recover.ts'
 import { CLIENT_OPENER, CLIENT_PRODUCER } from '../../src/shared/clients.ts'
 import { Control } from '../../src/shared/control.ts'
+import { KeeperWords } from '../../src/shared/keeper-words.ts'
 import { planLayout } from '../../src/shared/layout.ts'
 import { SharedMemory } from '../../src/shared/memory.ts'
 import { Phases, VERDICT_DURABLE } from '../../src/shared/phase.ts'
@@ -100,6 +101,7 @@ export class SimulatedLog {
       nowMs: () => Date.now(),
     })
     const control = new Control(memory)
+    const keeper = new KeeperWords(memory)
     const { segment } = recovered
     new Ring(memory).initialize(0, recovered.nextLsn)
     new Phases(memory).initialize()
@@ -112,10 +114,10 @@ export class SimulatedLog {
       checksum: recovered.previousChecksum,
     })
     control.storeSegment(segment.sequence, segment.saltLow, segment.saltHigh, segment.segmentBytes)
-    control.storeZeroed(segment.sequence, segment.zeroedTo)
+    keeper.storeZeroed(segment.sequence, segment.zeroedTo)
     control.storeLastFrameFlags(FLAG_SEAL)
     // There is no keeper, unless a test starts one: whoever needs room makes it.
-    control.noteKeeperEnd(memory.layout.maxClients + 1)
+    keeper.noteKeeperEnd(memory.layout.maxClients + 1)
     return recovered.logId
   }
 
@@ -207,7 +209,7 @@ export class SimulatedThread {
   append(payload: string): number {
     const lsn = this.place(payload)
     this.placer.leave()
-    this.context.control.ringCommitter()
+    this.context.doorbell.ringCommitter()
     return lsn
   }
 

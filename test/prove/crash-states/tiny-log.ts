@@ -7,6 +7,7 @@ import { Log } from '../../../src/host/log.ts'
 import { resolveOptions } from '../../../src/host/options.ts'
 import { type RecoveryResult, recover } from '../../../src/recovery/recover.ts'
 import { Control } from '../../../src/shared/control.ts'
+import { KeeperWords } from '../../../src/shared/keeper-words.ts'
 import { planLayout } from '../../../src/shared/layout.ts'
 import { SharedMemory } from '../../../src/shared/memory.ts'
 import { Phases } from '../../../src/shared/phase.ts'
@@ -119,6 +120,6 @@ function initializeMemory(memory: SharedMemory, recovered: RecoveryResult): void
     checksum: recovered.previousChecksum,
   })
   control.storeSegment(segment.sequence, segment.saltLow, segment.saltHigh, segment.segmentBytes)
-  control.storeZeroed(segment.sequence, segment.zeroedTo)
+  new KeeperWords(memory).storeZeroed(segment.sequence, segment.zeroedTo)
   control.storeLastFrameFlags(FLAG_SEAL)
 }
