@@ -40,6 +40,11 @@ export function givenUpError(
   return new WaitGivenUpError(code, `${why}: ${what}`, { outcome, lsn, cause })
 }
 
+/** Of a call that was cut off (a `vm` timeout, a stack overflow) when its record had its place already. */
+export function cutOffError(entry: PendingEntry, cause?: unknown): WaitGivenUpError {
+  return givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry), cause)
+}
+
 /** The same for a flush that waits for commits which have no LSN yet: they are not withdrawn. */
 export function flushGivenUpError(code: GiveUpCode, why: string, cause?: unknown): WaitGivenUpError {
   const message = `${why}: what was to be flushed waits for ring space, and may yet become durable`

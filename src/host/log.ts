@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events'
-import { isMainThread } from 'node:worker_threads'
 import type { CommitContext } from '../commit/context.ts'
 import { leaveProtocol } from '../commit/join.ts'
 import { Leader } from '../commit/leader.ts'
@@ -7,10 +6,7 @@ import { READY_NONE } from '../commit/segment-supply.ts'
 import { Watch } from '../commit/watch.ts'
 import { GroupWalError, WaitGivenUpError } from '../errors.ts'
 import { type LogRecord, readRecords } from '../read/reader.ts'
-import { waitAsync } from '../shared/atomics.ts'
 import { CLIENT_OPENER, CLIENT_PRODUCER } from '../shared/clients.ts'
-import { PHASE_CLOSED, PHASE_POISONED, PHASE_RESUMING, PHASE_SETTLED } from '../shared/phase.ts'
-import { SLOT_WRITING, slotState } from '../shared/slots.ts'
 import type { CounterValues } from '../shared/stats.ts'
 import type { SyncMethod } from '../storage/sync-method.ts'
 import { Closing } from './close.ts'
@@ -18,6 +14,7 @@ import { connect, joinLog } from './connect.ts'
 import { closedError, failureCause } from './failure.ts'
 import { deadlineOf } from './give-up.ts'
 import type { LogHandle } from './handle.ts'
+import { Health } from './health.ts'
 import { InternalWorkers } from './internal-workers.ts'
 import type { LogParts } from './open.ts'
 import type { Producer } from './producer.ts'
@@ -52,7 +49,10 @@ export interface LogEvents {
   stalled: [{ lastsMs: number }]
   /** The log has failed; resume() makes it take records again. */
   failed: [Error]
-  /** A worker thread of a pool, or one that noteWorkerExit told of, ended while its producer was connected. */
+  /**
+   * A thread ended while its producer was connected: told at once of a pool's workers and of those that
+   * noteWorkerExit is called for, within a second of others (where there is /proc).
+   */
   'producer-died': [{ client: number; workerId: number }]
   /** An internal worker ended although the log is open; the log goes on without it, slower. */
   'worker-died': [{ name: string; cause: Error | undefined }]
@@ -65,9 +65,7 @@ export class Log extends EventEmitter<LogEvents> {
   readonly #leader: Leader
   readonly #watch: Watch
   readonly #workers: InternalWorkers
-  readonly #stallTimer: NodeJS.Timeout
-  #stalledFrame: number | undefined
-  #isFailureTold: boolean
+  readonly #health: Health
   #closing: Promise<void> | undefined
 
   private constructor(parts: LogParts, context: CommitContext, workers: InternalWorkers) {
@@ -77,13 +75,12 @@ export class Log extends EventEmitter<LogEvents> {
     this.#leader = new Leader(context)
     this.#watch = new Watch(context, this.#leader)
     this.#workers = workers
-    this.#stalledFrame = undefined
-    this.#isFailureTold = false
     this.#closing = undefined
-    this.#stallTimer = setInterval(() => this.#lookForStall(), Math.max(10, parts.options.stallWarnMs / 2))
-    // A worker thread whose end would leave the log without its lock stays until close().
-    if (isMainThread) this.#stallTimer.unref()
-    this.#listenForFailure()
+    this.#health = new Health(context, parts.options.stallWarnMs, {
+      stalled: (lastsMs) => this.emit('stalled', { lastsMs }),
+      failed: (error) => this.emit('failed', error),
+      producerDied: (client, workerId) => this.emit('producer-died', { client, workerId }),
+    })
   }
 
   /** @internal use `openLog` */
@@ -218,8 +215,7 @@ export class Log extends EventEmitter<LogEvents> {
     }
     try {
       while (!resume.tryFinish(base)) await delay(REST_CHECK_MS)
-      // It may fail again before this thread's next turn, which then sees one failed log after another.
-      this.#isFailureTold = false
+      this.#health.noteResumed()
     } catch (error) {
       resume.cancel()
       throw error
@@ -254,8 +250,8 @@ export class Log extends EventEmitter<LogEvents> {
 
   async #close(deadlineMs: number): Promise<void> {
     const closing = new Closing(this.#context, this.#leader, this.#watch)
-    const hadFailed = this.#isFailed()
-    if (hadFailed) this.#tellFailureBeforeClose()
+    const hadFailed = this.#health.hasFailed
+    if (hadFailed) this.#health.tellFailureBeforeClose()
     while (!closing.begin() || !closing.tryFinish()) {
       if (this.#context.clock.monotonicMs() >= deadlineMs) {
         while (!closing.abandon()) await delay(REST_CHECK_MS)
@@ -279,7 +275,7 @@ export class Log extends EventEmitter<LogEvents> {
   }
 
   async #release(): Promise<void> {
-    clearInterval(this.#stallTimer)
+    this.#health.stop()
     this.#context.control.stopWorkers()
     await this.#workers.whenEnded()
     leaveProtocol(this.#context)
@@ -296,60 +292,8 @@ export class Log extends EventEmitter<LogEvents> {
    * workers that the opener's thread started. The producer pool calls it by itself.
    */
   noteWorkerExit(workerId: number, options: { isExpected?: boolean } = {}): void {
-    const { clients, doorbell } = this.#context
-    for (let client = 1; client <= clients.usedCount(); client++) {
-      if (clients.threadOf(client) === 0 || clients.workerIdOf(client) !== workerId) continue
-      if (clients.isReportedDead(client)) continue
-      clients.reportDead(client, workerId)
-      if (options.isExpected !== true) this.emit('producer-died', { client, workerId })
-    }
-    doorbell.ringCommitter()
-  }
-
-  #isFailed(): boolean {
-    const phase = this.#context.phases.phase()
-    return phase === PHASE_POISONED || phase === PHASE_SETTLED || phase === PHASE_RESUMING
-  }
-
-  #lookForStall(): void {
-    const { slots, control, clock } = this.#context
-    const frame = control.publishedCount()
-    if (frame === control.stagedCount() || frame === this.#stalledFrame) return
-    if (slotState(slots.stateWord(frame)) !== SLOT_WRITING) return
-    const lastsMs = Math.floor(clock.monotonicMs()) - slots.startedMs(frame)
-    if (lastsMs < this.#parts.options.stallWarnMs) return
-    this.#stalledFrame = frame
-    this.emit('stalled', { lastsMs })
-  }
-
-  /** Waits for the phase to change, without holding the process, and tells when the log fails. */
-  #listenForFailure(): void {
-    const { phases, memory } = this.#context
-    const word = phases.phaseWord()
-    const phase = phases.phase()
-    // Told once, also when a resume is refused: the log has not come back in between.
-    const isFailed = this.#isFailed()
-    if (isFailed && !this.#isFailureTold) this.#tellFailure()
-    this.#isFailureTold = isFailed
-    if (phase === PHASE_CLOSED) return
-    const changed = waitAsync(memory.words, phases.phaseIndex(), word)
-    if (changed === undefined) this.#listenForFailure()
-    else void changed.then(() => this.#listenForFailure())
-  }
-
-  /** Once the log is closed, nobody could tell that it had failed. Not at once: a listener may call close(). */
-  #tellFailureBeforeClose(): void {
-    if (this.#isFailureTold) return
-    this.#isFailureTold = true
-    queueMicrotask(() => this.#tellFailure())
-  }
-
-  #tellFailure(): void {
-    const cause = failureCause(this.#context.phases)
-    this.emit(
-      'failed',
-      new GroupWalError('GROUPWAL_COMMIT_FAILED', `the log has failed: ${cause.message}`, { cause }),
-    )
+    this.#health.noteWorkerExit(workerId, options.isExpected === true)
+    this.#context.doorbell.ringCommitter()
   }
 }
 

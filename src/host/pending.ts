@@ -32,6 +32,14 @@ export interface PendingEntry {
   release: (() => void) | undefined
 }
 
+export function pendingEntry(
+  kind: number,
+  resolve: (result: never) => void,
+  reject: (error: unknown) => void,
+): PendingEntry {
+  return { kind, firstLsn: 0, lastLsn: 0, resolve, reject, isSettled: false, release: undefined }
+}
+
 /** First in, first out, without shifting: entries are decided in the order of their LSNs. */
 export class EntryQueue<T> {
   private items: (T | undefined)[]

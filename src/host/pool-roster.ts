@@ -70,6 +70,12 @@ export class PoolRoster {
     return typeof error === 'object' && error !== null && this.startErrors.has(error)
   }
 
+  /** Resolves when no thread is left. Piscina does not wait for those that it has let go. */
+  async allEnded(): Promise<void> {
+    const threads = [...this.members.keys()]
+    await Promise.all(threads.map((worker) => new Promise((resolve) => worker.once('exit', resolve))))
+  }
+
   private adoptWorker(worker: Worker): void {
     const member: Member = {
       threadId: worker.threadId,

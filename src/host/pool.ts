@@ -1,49 +1,41 @@
 import { once } from 'node:events'
-import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Piscina, queueOptionsSymbol, transferableSymbol, valueSymbol } from 'piscina'
 import type { GroupWalError } from '../errors.ts'
 import { store, type Words } from '../shared/atomics.ts'
 import { rebuildError } from './flat-error.ts'
 import type { Log } from './log.ts'
 import { poolEntryPath } from './pool-entry-file.ts'
+import {
+  checkCloseTimeout,
+  checkForce,
+  checkName,
+  checkPoolOptions,
+  checkThreads,
+  type PoolRunOptions,
+  type ProducerPoolOptions,
+  pathOf,
+} from './pool-options.ts'
 import { PoolRoster } from './pool-roster.ts'
 import {
   allocateControl,
-  MAX_THREADS,
   type PoolTask,
   type PoolWorkerData,
   type PoolWorkerReport,
   RETIRE,
 } from './pool-worker.ts'
-import { checkInteger, describe } from './record-input.ts'
 
-type PiscinaOptions = NonNullable<ConstructorParameters<typeof Piscina>[0]>
-type PiscinaRunOptions = NonNullable<Parameters<Piscina['run']>[1]>
-
-/** What the pool decides by itself: piscina's defaults end idle workers, or freeze the event loop of waiting ones. */
-const OWN_OPTIONS = ['atomics', 'minThreads', 'idleTimeout'] as const
-
-/** As in piscina. */
-const CLOSE_TIMEOUT_MS = 30_000
+export type { PoolRunOptions, ProducerPoolOptions } from './pool-options.ts'
 
 /** Timers of Node.js that are set for so many milliseconds, or more, fire at once. */
 const TIMER_LIMIT_MS = 2 ** 31
 
-/** Options of piscina, but for those that a pool of producers must set itself. */
-export interface ProducerPoolOptions extends Omit<PiscinaOptions, 'filename' | (typeof OWN_OPTIONS)[number]> {
-  /** The file whose exported function runs the tasks: a path or a `file:` URL, ES module or CommonJS. */
-  filename: string | URL
-  /** How many workers, all from the beginning: 1 to 1000. Default: as many as there are processors. */
-  maxThreads?: number
-  /** How many milliseconds close() waits for the tasks; `Infinity` or 2 ** 31: without end. Default 30000. */
-  closeTimeout?: number
-}
-
-/** Options of piscina's `run`; the file may be a URL here, too. */
-export interface PoolRunOptions extends Omit<PiscinaRunOptions, 'filename'> {
-  filename?: string | URL | null
+/** A run that is not settled. */
+interface Run {
+  reject(error: unknown): void
+  /** The task was sent to a worker. */
+  isAtWork: boolean
+  /** No worker is to get the task any more. */
+  isTurnedAway: boolean
 }
 
 /**
@@ -58,21 +50,8 @@ export function createProducerPool<T = unknown, R = unknown>(
   log: Log,
   options: ProducerPoolOptions,
 ): ProducerPool<T, R> {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options must be an object with a filename, got ${describe(options)}`)
-  }
-  for (const name of OWN_OPTIONS) {
-    if ((options as PiscinaOptions)[name] !== undefined) {
-      throw new TypeError(`the option ${name} is set by createProducerPool: ${WHY[name]}`)
-    }
-  }
+  checkPoolOptions(options)
   return new ProducerPool<T, R>(log, options, allocateControl())
-}
-
-const WHY: Record<(typeof OWN_OPTIONS)[number], string> = {
-  atomics: 'any other value stops the event loop of an idle worker, and pending commits with it',
-  minThreads: 'all workers are kept, so give maxThreads',
-  idleTimeout: 'a worker that ends takes its producer with it',
 }
 
 /** A Piscina whose workers are connected to a log. Made by `createProducerPool`. */
@@ -80,8 +59,7 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   readonly #control: Words
   readonly #closeTimeoutMs: number
   readonly #roster: PoolRoster
-  /** Runs that are not settled, each with what rejects it when no worker is left to do so. */
-  readonly #runs: Map<Promise<R>, (error: unknown) => void>
+  readonly #runs: Map<Promise<R>, Run>
   /** New tasks are turned away. */
   #isClosing: boolean
 
@@ -106,8 +84,6 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
       minThreads: maxThreads,
       maxThreads,
       idleTimeout: Number.POSITIVE_INFINITY,
-      // With `force` piscina itself waits, by a timer: so the longest that there is, 24 days.
-      closeTimeout: Math.min(closeTimeoutMs, TIMER_LIMIT_MS - 1),
     })
     this.#control = control
     this.#closeTimeoutMs = closeTimeoutMs
@@ -129,54 +105,82 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
    * @throws whatever the task throws
    */
   override run(task: T, options: PoolRunOptions = {}): Promise<R> {
-    let reject: (error: unknown) => void = () => {}
-    const run = new Promise<R>((resolve, rejectRun) => {
-      reject = rejectRun
-      this.#start(task, options).then(resolve, (error: unknown) => rejectRun(this.#asThrown(error)))
+    const run: Run = { reject: () => {}, isAtWork: false, isTurnedAway: false }
+    const settled = new Promise<R>((resolve, reject) => {
+      run.reject = reject
+      this.#start(task, options, run).then(resolve, (error: unknown) => reject(this.#asThrown(error)))
     })
-    this.#runs.set(run, reject)
-    const forget = (): boolean => this.#runs.delete(run)
-    run.then(forget, forget)
+    this.#runs.set(settled, run)
+    const forget = (): boolean => this.#runs.delete(settled)
+    settled.then(forget, forget)
     this.#roster.adopt()
-    return run
+    return settled
   }
 
   /** A piscina run of the task in the envelope that the worker expects. Throws about the arguments. */
-  #start(task: T, options: PoolRunOptions): Promise<R> {
+  #start(task: T, options: PoolRunOptions, run: Run): Promise<R> {
     const { startFailure } = this.#roster
     if (startFailure !== undefined) throw startFailure
     if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object')
     const { filename, name, ...rest } = options
-    const envelope = wrapTask({
-      task,
-      filename: filename == null ? undefined : pathOf(filename, 'filename'),
-      name: name == null ? undefined : checkName(name),
-    })
+    const envelope = wrapTask(
+      {
+        task,
+        filename: filename == null ? undefined : pathOf(filename, 'filename'),
+        name: name == null ? undefined : checkName(name),
+      },
+      () => {
+        if (run.isTurnedAway) throw new Error('the task was turned away')
+        run.isAtWork = true
+      },
+    )
     // While the pool ends, a new task is turned away, as piscina does it.
-    const signal = this.#isClosing ? AbortSignal.abort('the pool is being closed') : rest.signal
-    return super.run(envelope as T, { ...rest, signal: signal ?? null })
+    if (this.#isClosing) return this.#turnAway()
+    return super.run(envelope as T, { ...rest, signal: rest.signal ?? null })
   }
 
-  /** Finishes the tasks (with `force` only those at work), gives back the places in the log, and ends the workers. */
-  override close(options?: { force?: boolean }): Promise<void> {
-    return this.#turnAwayWhile(async () => {
-      // Piscina counts each worker as often as it finishes a task, and so may end the others in the midst of theirs.
-      if (options?.force === true || (await this.#isFinishedInTime())) {
-        await this.#retire(() => super.close(options))
-        return
-      }
+  /**
+   * Finishes the tasks, gives back the places in the log, ends the workers, and resolves when all their threads have
+   * ended. Tasks that are not finished within `closeTimeout` are rejected, and an `error` event tells of them. New
+   * tasks are rejected with an AbortError meanwhile.
+   *
+   * @param options with `force`, tasks that no worker has begun are rejected with an AbortError, at once; those at
+   *   work are finished all the same: `destroy()` ends them
+   * @throws TypeError about the options
+   */
+  override async close(options: { force?: boolean } = {}): Promise<void> {
+    const isForced = checkForce(options)
+    // Not by piscina's close(): it counts a worker as often as it finishes a task, and so ends others in the midst.
+    await this.#turnAwayWhile(async () => {
+      if (isForced) this.#turnQueuedAway()
       try {
-        super.emit('error', new Error(`the tasks were not finished within ${this.#closeTimeoutMs} ms`))
+        if (!(await this.#isFinishedInTime())) {
+          super.emit('error', new Error(`the tasks were not finished within ${this.#closeTimeoutMs} ms`))
+        }
       } finally {
-        await this.#retire(() => super.destroy())
+        await this.#retire()
         super.emit('close')
       }
     })
   }
 
-  /** Ends the workers; tasks that are at work are rejected. */
+  /** Ends the workers, and resolves when all their threads have ended; tasks that are at work or wait are rejected. */
   override destroy(): Promise<void> {
-    return this.#turnAwayWhile(() => this.#retire(() => super.destroy()))
+    return this.#turnAwayWhile(() => this.#retire())
+  }
+
+  /** Rejects with piscina's AbortError. */
+  #turnAway(): Promise<R> {
+    return super.run(undefined as T, { signal: AbortSignal.abort('the pool is being closed') })
+  }
+
+  /** Piscina keeps those tasks until it ends its workers, but cannot send them. */
+  #turnQueuedAway(): void {
+    for (const run of this.#runs.values()) {
+      if (run.isAtWork) continue
+      run.isTurnedAway = true
+      this.#turnAway().catch(run.reject)
+    }
   }
 
   async #turnAwayWhile(close: () => Promise<void>): Promise<void> {
@@ -189,10 +193,11 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   }
 
   /** The workers may end. While close() waits for the tasks, one that ends is a loss, and the others stay connected. */
-  async #retire(end: () => Promise<void>): Promise<void> {
+  async #retire(): Promise<void> {
     this.#roster.isRetiring = true
     try {
-      await end()
+      await super.destroy()
+      await this.#roster.allEnded()
     } finally {
       this.#roster.isRetiring = false
       store(this.#control, RETIRE, 0)
@@ -236,22 +241,33 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   }
 
   #rejectAll(error: GroupWalError): void {
-    for (const reject of this.#runs.values()) reject(error)
+    for (const run of this.#runs.values()) run.reject(error)
   }
 }
 
-/** A task with Piscina.move() or a queue option around it keeps both. */
-function wrapTask(envelope: PoolTask): unknown {
-  const { task } = envelope
-  if (typeof task !== 'object' || task === null) return envelope
-  const own = task as Record<symbol, unknown>
-  const wrapped: Record<symbol | string, unknown> = { ...envelope }
-  if (own[queueOptionsSymbol] !== undefined) wrapped[queueOptionsSymbol] = own[queueOptionsSymbol]
-  if (!(transferableSymbol in own) || !(valueSymbol in own)) return wrapped
-  return Piscina.move({
-    [transferableSymbol]: own[transferableSymbol] as object,
-    [valueSymbol]: { ...wrapped, task: own[valueSymbol] },
-  } as unknown as ArrayBuffer)
+/**
+ * What piscina sends to a worker. A task with Piscina.move() or a queue option around it keeps both.
+ *
+ * @param onSend called when a worker is about to get the task; when it throws, the worker does not get it
+ */
+function wrapTask({ task, filename, name }: PoolTask, onSend: () => void): unknown {
+  const own = (typeof task === 'object' && task !== null ? task : {}) as Record<symbol, unknown>
+  const isMoved = transferableSymbol in own && valueSymbol in own
+  const value = isMoved ? own[valueSymbol] : task
+  const queueOptions = own[queueOptionsSymbol]
+  const wrapped = {
+    // Piscina does not tell when it sends a task; but only then is it copied, and so read.
+    get task() {
+      onSend()
+      return value
+    },
+    filename,
+    name,
+    ...(queueOptions !== undefined && { [queueOptionsSymbol]: queueOptions }),
+  }
+  if (!isMoved) return wrapped
+  const moved = { [transferableSymbol]: own[transferableSymbol] as object, [valueSymbol]: wrapped }
+  return Piscina.move(moved as unknown as ArrayBuffer)
 }
 
 function isReport(message: unknown): message is PoolWorkerReport {
@@ -260,31 +276,4 @@ function isReport(message: unknown): message is PoolWorkerReport {
     message !== null &&
     (message as Partial<PoolWorkerReport>).groupwalPool === 1
   )
-}
-
-function pathOf(filename: unknown, what: string): string {
-  if (filename instanceof URL) return fileURLToPath(filename)
-  if (typeof filename !== 'string' || filename === '') {
-    throw new TypeError(`${what} must be a path or a file: URL, got ${describe(filename)}`)
-  }
-  return filename.startsWith('file:') ? fileURLToPath(filename) : resolve(filename)
-}
-
-function checkName(name: unknown): string {
-  if (typeof name !== 'string') throw new TypeError(`name must be a string, got ${describe(name)}`)
-  return name
-}
-
-function checkThreads(maxThreads: unknown): number {
-  if (maxThreads === undefined) return Math.min(availableParallelism(), MAX_THREADS)
-  return checkInteger('maxThreads', maxThreads, MAX_THREADS, 1)
-}
-
-function checkCloseTimeout(closeTimeout: unknown): number {
-  if (closeTimeout === undefined) return CLOSE_TIMEOUT_MS
-  if (typeof closeTimeout !== 'number') {
-    throw new TypeError(`closeTimeout must be a number, got ${describe(closeTimeout)}`)
-  }
-  if (!(closeTimeout >= 0)) throw new RangeError(`closeTimeout must be 0 or more, got ${closeTimeout}`)
-  return closeTimeout
 }

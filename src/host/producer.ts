@@ -12,8 +12,10 @@ import { VERDICT_DURABLE, VERDICT_PENDING } from '../shared/phase.ts'
 import { AsyncCommits } from './async-commits.ts'
 import { type Batch, copyBatch, readBatch } from './batch.ts'
 import { closedError, verdictError } from './failure.ts'
+import { FlushTargets } from './flush-targets.ts'
 import {
   type AsyncWaitOptions,
+  cutOffError,
   deadlineOf,
   flushGivenUpError,
   givenUpError,
@@ -23,15 +25,15 @@ import {
 import {
   type BatchResult,
   type CommitResult,
-  lsnOfEntry,
   PENDING_BATCH,
   PENDING_COMMIT,
   PENDING_FLUSH,
   type PendingEntry,
+  pendingEntry,
   rejectEntry,
 } from './pending.ts'
 import { Placer } from './placer.ts'
-import { checkInteger, type RecordInput, RecordReader } from './record-input.ts'
+import { type RecordInput, RecordReader } from './record-input.ts'
 
 /**
  * One thread's way to write into a log. Made by `connect(handle)` in any worker thread of the process that opened
@@ -44,10 +46,9 @@ export class Producer {
   readonly #follower: Follower
   readonly #async: AsyncCommits
   readonly #reader: RecordReader
+  readonly #flushes: FlushTargets
   readonly #nowMs: () => number
   #isClosed: boolean
-  /** First LSN that was appended and that no flush has told of; 0 when there is none. */
-  #firstUnflushedLsn: number
 
   /**
    * @internal use `connect(handle)` or `log.connect()`
@@ -63,9 +64,9 @@ export class Producer {
     this.#reader = new RecordReader(
       (context.ring.maxReservationGranules << GRANULE_SHIFT) - RECORD_HEADER_BYTES,
     )
+    this.#flushes = new FlushTargets(context)
     this.#nowMs = context.clock.monotonicMs
     this.#isClosed = false
-    this.#firstUnflushedLsn = 0
   }
 
   /** LSN of this producer's newest record, 0 when there is none. */
@@ -171,15 +172,14 @@ export class Producer {
         : error
     }
     this.#placer.leave()
-    const target = this.#flushTarget(lsn)
+    const target = this.#flushes.targetOf(lsn, this.lastLsn)
     if (target === 0) return
     this.#placer.enter()
-    const firstLsn = this.#firstOfFlush(target)
-    this.#noteFlushed(target)
+    const firstLsn = this.#flushes.begin(target, this.lastLsn)
     try {
       this.#awaitDurable(target, firstLsn, deadlineMs)
     } catch (error) {
-      if (error instanceof WaitGivenUpError) this.#noteUntold(firstLsn)
+      if (error instanceof WaitGivenUpError) this.#flushes.noteUntold(firstLsn)
       throw error
     }
   }
@@ -188,7 +188,7 @@ export class Producer {
   commit(record: RecordInput, options?: AsyncWaitOptions): Promise<CommitResult> {
     return new Promise((resolve, reject) => {
       const current = this.#reader.readRecord(record)
-      const entry = newEntry(PENDING_COMMIT, resolve, reject)
+      const entry = pendingEntry(PENDING_COMMIT, resolve, reject)
       if (this.#giveUpLater(entry, options)) return
       try {
         this.#placer.enter()
@@ -210,7 +210,7 @@ export class Producer {
   commitBatch(records: readonly RecordInput[], options?: AsyncWaitOptions): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
       const batch = readBatch(records, this.#reader, this.#context.ring.maxReservationGranules)
-      const entry = newEntry(PENDING_BATCH, resolve, reject)
+      const entry = pendingEntry(PENDING_BATCH, resolve, reject)
       if (this.#giveUpLater(entry, options)) return
       try {
         this.#placer.enter()
@@ -231,9 +231,9 @@ export class Producer {
     return new Promise((resolve, reject) => {
       this.#placer.enter()
       this.#placer.leave()
-      const entry = newEntry(PENDING_FLUSH, resolve, reject)
+      const entry = pendingEntry(PENDING_FLUSH, resolve, reject)
       const isBehindQueued = lsn === undefined && this.#async.hasQueued
-      const target = isBehindQueued ? 0 : this.#flushTarget(lsn)
+      const target = isBehindQueued ? 0 : this.#flushes.targetOf(lsn, this.lastLsn)
       if (this.#giveUpLater(entry, options)) return
       // What is queued has no LSN yet: the flush begins when the last of it has.
       if (isBehindQueued) this.#async.whenPushed(() => this.#beginFlush(entry, this.#placer.lastLsn))
@@ -341,61 +341,20 @@ export class Producer {
   }
 
   #onGivenUp(entry: PendingEntry): void {
-    if (entry.kind === PENDING_FLUSH) this.#noteUntold(entry.firstLsn)
+    if (entry.kind === PENDING_FLUSH) this.#flushes.noteUntold(entry.firstLsn)
     else if (entry.lastLsn === 0) this.#async.withdrawQueued(entry)
   }
 
   #beginFlush(entry: PendingEntry, target: number): void {
     if (entry.isSettled) return
-    entry.firstLsn = this.#firstOfFlush(target)
+    entry.firstLsn = this.#flushes.begin(target, this.lastLsn)
     entry.lastLsn = target
-    this.#noteFlushed(target)
     this.#async.addFlush(entry)
-  }
-
-  #flushTarget(lsn: number | undefined): number {
-    if (lsn === undefined) return this.#placer.lastLsn
-    const { control, ring, phases } = this.#context
-    const headLsn = control.headLsn()
-    const handedOut = headLsn + ((ring.tailSequence() - headLsn) | 0) - 1
-    checkInteger('lsn', lsn, handedOut, 1)
-    if (phases.isSkipped(lsn)) {
-      throw new RangeError(`lsn ${lsn} stands for no record: the log went on behind it when it was opened`)
-    }
-    return lsn
-  }
-
-  #firstOfFlush(target: number): number {
-    const first = this.#firstUnflushedLsn
-    return first === 0 ? target : Math.min(first, target)
   }
 
   /** The committer leads for those who do not wait. */
   #noteAppended(lsn: number): void {
-    if (this.#firstUnflushedLsn === 0) this.#firstUnflushedLsn = lsn
+    this.#flushes.noteAppended(lsn)
     this.#context.doorbell.ringCommitter()
   }
-
-  #noteFlushed(target: number): void {
-    if (target >= this.#placer.lastLsn) this.#firstUnflushedLsn = 0
-  }
-
-  /** A flush was given up: a later one has to tell what became of its records. */
-  #noteUntold(firstLsn: number): void {
-    const first = this.#firstUnflushedLsn
-    if (firstLsn > 0 && (first === 0 || firstLsn < first)) this.#firstUnflushedLsn = firstLsn
-  }
-}
-
-/** Of a record that had its place already. */
-function cutOffError(entry: PendingEntry, cause?: unknown): WaitGivenUpError {
-  return givenUpError('GROUPWAL_ABORTED', 'the call was cut off', lsnOfEntry(entry), cause)
-}
-
-function newEntry(
-  kind: number,
-  resolve: (result: never) => void,
-  reject: (error: unknown) => void,
-): PendingEntry {
-  return { kind, firstLsn: 0, lastLsn: 0, resolve, reject, isSettled: false, release: undefined }
 }

@@ -93,11 +93,12 @@ export class ClientTable {
     store(this.words, at + THREAD, 0)
   }
 
-  /** How many lines of this kind are taken. */
+  /** How many lines of this kind are taken, by threads that are not known to be dead. */
   countKind(kind: number): number {
     let count = 0
     for (let client = 1; client <= this.usedCount(); client++) {
-      if (this.threadOf(client) !== 0 && this.kindOf(client) === kind) count++
+      if (this.threadOf(client) === 0 || this.kindOf(client) !== kind) continue
+      if (!this.isReportedDead(client)) count++
     }
     return count
   }

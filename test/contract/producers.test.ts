@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
@@ -145,6 +145,35 @@ test('ten thousand times connect and close leak no place, no file descriptor and
     after.descriptors <= before.descriptors + 2,
     `${before.descriptors} fds became ${after.descriptors}`,
   )
+  await log.close()
+})
+
+test('a thread that ends with its producer connected is told of, though nobody said that it ended', async () => {
+  const log = await openSmallLog()
+  const [orderly, dying] = [
+    await RemoteProducer.connect(log.handle),
+    await RemoteProducer.connect(log.handle),
+  ]
+  const workerId = dying.worker.threadId
+  const deaths: { workerId: number }[] = []
+  log.on('producer-died', (death) => deaths.push(death))
+  for (const remote of [orderly, dying]) await remote.call('commitSync', { payload: 'x' })
+  await orderly.end()
+  assert.is(log.stats().producers, 1)
+  await dying.worker.terminate()
+  if (!existsSync('/proc/self/task')) {
+    await log.close()
+    return skipNow('deaths of threads are not seen: there is no /proc')
+  }
+  await eventually('the death is told', () => deaths.length > 0)
+  assert.equal(
+    deaths.map((death) => death.workerId),
+    [workerId],
+  )
+  assert.is(log.stats().producers, 0)
+  // Told once.
+  log.noteWorkerExit(workerId)
+  assert.is(deaths.length, 1)
   await log.close()
 })
 
