@@ -59,6 +59,7 @@ export interface Measurement extends Latency {
  * Runs a workload once in an open log.
  *
  * @throws the reason of `stop`, when it is aborted and all producers have come to rest
+ * @throws what a worker fails with, at once
  */
 export async function runWorkload(
   log: Log,
@@ -74,8 +75,11 @@ export async function runWorkload(
     maxThreads: producers,
   })
   const control = BenchControl.create(producers)
-  const onStop = (): void => control.enterPhase(PHASE_STOP)
+  // Ends all phases: `stop`, or a failure.
+  const end = new AbortController()
+  const onStop = (): void => end.abort(stop.reason)
   stop.addEventListener('abort', onStop)
+  end.signal.addEventListener('abort', () => control.enterPhase(PHASE_STOP))
   try {
     const bare = workload.bareSeconds > 0 ? bareSpecOf(log, directory, workload) : undefined
     const runs = Array.from({ length: producers }, (_, index) =>
@@ -88,8 +92,10 @@ export async function runWorkload(
         bare: index === 0 ? bare : undefined,
       }),
     )
-    // A worker that fails never arrives: its error ends the wait.
-    const [measured, results] = await Promise.all([lead(log, control, workload, stop), Promise.all(runs)])
+    const finished = Promise.all(runs)
+    finished.catch((error: unknown) => end.abort(error))
+    const measured = await lead(log, control, workload, end, finished)
+    const results = await finished
     stop.throwIfAborted()
     return summarize(measured, results)
   } finally {
@@ -117,63 +123,69 @@ interface Measured {
   droppedSegments: number
 }
 
-/** Leads the workers through the phases, and counts during one of them. When it is stopped, the phases are over at once. */
+/** Leads the workers through the phases, and counts during one of them. When it is ended, the phases are over at once. */
 async function lead(
   log: Log,
   control: BenchControl,
   workload: Workload,
-  stop: AbortSignal,
+  end: AbortController,
+  finished: Promise<unknown>,
 ): Promise<Measured> {
   const { producers } = workload
+  // A worker that fails never arrives: its error ends the wait.
+  const whenArrived = (count: number): Promise<unknown> =>
+    Promise.race([control.whenArrived(count), finished])
   let arrivals = producers
-  await control.whenArrived(arrivals)
+  await whenArrived(arrivals)
   if (workload.bareSeconds > 0) {
     control.enterPhase(PHASE_BARE_BEFORE)
-    await control.whenArrived(++arrivals)
+    await whenArrived(++arrivals)
   }
-  const truncation = workload.truncates ? new Truncation(log) : undefined
+  const truncation = workload.truncates ? new Truncation(log, end) : undefined
   control.enterPhase(PHASE_WARM_UP)
-  await passTime(workload.warmUpSeconds, stop)
+  await passTime(workload.warmUpSeconds, end.signal)
   control.enterPhase(PHASE_MEASURE)
   const before = snapshot(log, control)
   const progress = new Progress(() => {
     const { commits, seconds } = difference(before, snapshot(log, control))
     return `${seconds.toFixed(1)} of ${workload.seconds} s, ${formatCount(commits / seconds)} commits/s`
   })
-  await passTime(workload.seconds, stop)
+  await passTime(workload.seconds, end.signal)
   const after = snapshot(log, control)
   control.enterPhase(PHASE_DRAIN)
   progress.end()
   arrivals += producers
-  await control.whenArrived(arrivals)
+  await whenArrived(arrivals)
   const droppedSegments = (await truncation?.end()) ?? 0
   control.enterPhase(PHASE_BARE_AFTER)
   return { ...difference(before, after), droppedSegments }
 }
 
-/** Resolves after so many seconds, or when it is stopped. */
-async function passTime(seconds: number, stop: AbortSignal): Promise<void> {
+/** Resolves after so many seconds, or when it is ended. */
+async function passTime(seconds: number, ended: AbortSignal): Promise<void> {
   try {
-    await delay(seconds * 1000, undefined, { signal: stop })
+    await delay(seconds * 1000, undefined, { signal: ended })
   } catch (error) {
-    if (!stop.aborted) throw error
+    if (!ended.aborted) throw error
   }
 }
 
-/** Drops what is durable, again and again, one call after the other. */
+/** Drops what is durable, again and again, one call after the other. A call that fails ends the workload. */
 class Truncation {
   private readonly log: Log
+  private readonly stopped: AbortSignal
   private readonly ended: Promise<void>
   private isEnded: boolean
   private dropped: number
 
-  constructor(log: Log) {
+  constructor(log: Log, workload: AbortController) {
     this.log = log
+    this.stopped = workload.signal
     this.isEnded = false
     this.dropped = 0
     this.ended = this.run()
-    // Told by end().
-    this.ended.catch(() => {})
+    // Told by end(), or by the worker that failed first.
+    this.ended.catch((error: unknown) => workload.abort(error))
   }
 
   /** How many segments it has dropped; rejects when a call has failed. */
@@ -184,7 +196,7 @@ class Truncation {
   }
 
   private async run(): Promise<void> {
-    while (!this.isEnded) {
+    while (!this.isEnded && !this.stopped.aborted) {
       this.dropped += await this.log.truncateBefore(this.log.durableLsn)
       await delay(TRUNCATE_EVERY_MS)
     }

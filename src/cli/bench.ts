@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import type { Log } from '../host/log.ts'
 import { openLog } from '../host/open.ts'
@@ -107,16 +107,36 @@ function checkedOptions(directory: string, given: BenchArguments): OpenOptions {
 
 /** Makes a folder for the log below the directory, and removes it however the benchmark ends. */
 async function inOwnFolder(directory: string, run: (home: string) => Promise<void>): Promise<void> {
-  let home: string | undefined
-  let made: string | undefined
+  const made: string[] = []
   try {
-    made = mkdirSync(directory, { recursive: true })
-    home = mkdtempSync(join(directory, 'groupwal-bench-'))
-    await run(home)
+    makeDirectory(resolve(directory), made)
+    const home = mkdtempSync(join(directory, 'groupwal-bench-'))
+    try {
+      await run(home)
+    } finally {
+      rmSync(home, { recursive: true, force: true })
+    }
   } finally {
-    if (home !== undefined) rmSync(home, { recursive: true, force: true })
-    // Only the directory itself, and only when it was not there before.
-    if (made !== undefined) rmdirSync(directory)
+    removeEmpty(made)
+  }
+}
+
+/** Makes a directory, and those above it. The ones that were missing are added to `made`, the innermost last. */
+function makeDirectory(path: string, made: string[]): void {
+  const parent = dirname(path)
+  // A root that does not exist, as of a drive, has none.
+  if (existsSync(path) || parent === path) return
+  makeDirectory(parent, made)
+  // Somebody else may have made it by now, which is then not ours to remove.
+  if (mkdirSync(path, { recursive: true }) !== undefined) made.push(path)
+}
+
+/** Somebody may have put something into one of them: that stays, with those above it. */
+function removeEmpty(made: string[]): void {
+  try {
+    for (const path of made.reverse()) rmdirSync(path)
+  } catch {
+    // A directory that is left does no harm, and the benchmark has its result.
   }
 }
 

@@ -26,6 +26,8 @@ export class Health {
   readonly #timers: NodeJS.Timeout[]
   #stalledFrame: number | undefined
   #isFailureTold: boolean
+  /** By client, the workers whose threads were gone at the last look. */
+  #goneWorkers: Map<number, number>
 
   constructor(context: CommitContext, stallWarnMs: number, listener: HealthListener) {
     this.#context = context
@@ -33,6 +35,7 @@ export class Health {
     this.#listener = listener
     this.#stalledFrame = undefined
     this.#isFailureTold = false
+    this.#goneWorkers = new Map()
     this.#timers = [
       setInterval(() => this.#lookForStall(), Math.max(10, stallWarnMs / 2)),
       setInterval(() => this.#lookForDeaths(), DEATHS_CHECK_MS),
@@ -79,14 +82,18 @@ export class Health {
     if (!isExpected) this.#listener.producerDied(client, workerId)
   }
 
-  /** Threads that nobody tells of. */
+  /** Threads that nobody tells of: those that `exit` events tell of, which may be meant, have come by the second look. */
   #lookForDeaths(): void {
     const { clients } = this.#context
+    const gone = new Map<number, number>()
     for (let client = 1; client <= clients.usedCount(); client++) {
       // Read first: another thread may be taking the line, and what is reported then says nothing about that one.
       const workerId = clients.workerIdOf(client)
-      if (this.#isDeadProducer(client)) this.#noteDeath(client, workerId, false)
+      if (!this.#isDeadProducer(client)) continue
+      if (this.#goneWorkers.get(client) === workerId) this.#noteDeath(client, workerId, false)
+      else gone.set(client, workerId)
     }
+    this.#goneWorkers = gone
   }
 
   #isDeadProducer(client: number): boolean {

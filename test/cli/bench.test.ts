@@ -1,6 +1,6 @@
 // @timeout 120
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -139,14 +139,68 @@ for (const [stage, signal, expected, args, hasBegun] of STAGES) {
   })
 }
 
-test('SIGINT in a directory that it made itself removes that, too', async () => {
+test('the directories that it made are removed, and none that was there before', async () => {
   const home = temporaryDirectory()
-  const bench = startBench(join(home, 'new'), '--no-bare', '-s', '1000')
-  await eventually('it has begun', () => hasRecords(join(home, 'new')))
+  mkdirSync(join(home, 'there'))
+  const args = ['--no-bare', '--seconds', '0.1', '--warm-up', '0.1']
+  const { code, stderr } = await runCli(['bench', join(home, 'there', 'a', 'b', 'c'), ...args])
+  assert.is(code, 0, stderr)
+  assert.equal(readdirSync(home), ['there'])
+  assert.equal(readdirSync(join(home, 'there')), [])
+})
+
+test('SIGINT in directories that it made itself removes those, too', async () => {
+  const home = temporaryDirectory()
+  const directory = join(home, 'a', 'b', 'c')
+  const bench = startBench(directory, '--no-bare', '-s', '1000')
+  await eventually('it has begun', () => hasRecords(directory))
   bench.process.kill('SIGINT')
   assert.is((await bench.ended).code, 130)
   assert.equal(readdirSync(home), [])
 })
+
+for (const [at, left] of [
+  ['a/b/c', ['a', 'a/b', 'a/b/c', 'a/b/c/mine']],
+  ['a/b', ['a', 'a/b', 'a/b/mine']],
+] as const) {
+  test(`a file that somebody put into ${at} meanwhile stays with its directories, and is no failure`, async () => {
+    const home = temporaryDirectory()
+    const directory = join(home, 'a', 'b', 'c')
+    const bench = startBench(directory, '--no-bare', '-s', '1000')
+    await eventually('it has begun', () => hasRecords(directory))
+    writeFileSync(join(home, at, 'mine'), '')
+    bench.process.kill('SIGTERM')
+    const { code, stderr } = await bench.ended
+    assert.is(code, 143, stderr)
+    assert.is(stderr, '')
+    assert.equal(readdirSync(home, { recursive: true }).sort(), left)
+  })
+}
+
+test('when a directory cannot be made, those above it that were made are removed: 1', async () => {
+  const home = temporaryDirectory()
+  const { code, stderr } = await runCli(['bench', join(home, 'a', 'x'.repeat(1000), 'c')])
+  assert.is(code, 1)
+  assert.match(stderr, 'ENAMETOOLONG')
+  assert.equal(readdirSync(home), [])
+})
+
+for (const mode of ['sync', 'promise', 'window']) {
+  test(`mode ${mode}: when commits fail, it says so at once, and removes what it made: 1`, async () => {
+    const home = temporaryDirectory()
+    const directory = join(home, 'a', 'b')
+    const args = ['--segment-bytes', '1m', '--truncate', '--no-bare', '--warm-up', '1000', '--json']
+    const bench = startBench(directory, '--mode', mode, ...args)
+    await eventually('it has begun', () => hasRecords(directory))
+    // The next segment cannot be made.
+    renameSync(findInFolder(directory, 'log')!, join(temporaryDirectory(), 'log'))
+    const { code, stdout, stderr } = await bench.ended
+    assert.is(code, 1, stderr)
+    assert.is(stdout, '')
+    assert.match(JSON.parse(stderr).error.code, /^GROUPWAL_/)
+    assert.equal(readdirSync(home), [])
+  })
+}
 
 skipUnless(
   test as Parameters<typeof skipUnless>[0],

@@ -177,6 +177,23 @@ test('a thread that ends with its producer connected is told of, though nobody s
   await log.close()
 })
 
+test('an end that was meant is no death, however late its event comes', async () => {
+  const log = await openSmallLog()
+  const remote = await RemoteProducer.connect(log.handle)
+  const workerId = remote.worker.threadId
+  const deaths: unknown[] = []
+  log.on('producer-died', (death) => deaths.push(death))
+  remote.worker.once('exit', () => log.noteWorkerExit(workerId, { isExpected: true }))
+  // The thread ends while this one is blocked; behind a round of its event loop the timers come first, then the event.
+  await new Promise(setImmediate)
+  const ended = remote.worker.terminate()
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200)
+  await ended
+  await eventually('it is not counted any more', () => log.stats().producers === 0)
+  assert.equal(deaths, [])
+  await log.close()
+})
+
 test('a thread that connects and closes again and again frees its places, too', async () => {
   const log = await openSmallLog({ maxProducers: 1 })
   for (let round = 0; round < 5; round++) {

@@ -1,10 +1,15 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, constants, openSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, openLog } from '../../src/index.ts'
 import { createProducerPool, type ProducerPool, type ProducerPoolOptions } from '../../src/pool.ts'
 import { load, notify, store, type Words, waitAsync } from '../../src/shared/atomics.ts'
+import { eventually } from '../support/eventually.ts'
 import { failureOf } from '../support/rejection.ts'
+import { skipUnless } from '../support/skip.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import tasksUrl from './tasks.worker.ts?url'
 
@@ -52,6 +57,92 @@ for (const closeTimeout of [Number.POSITIVE_INFINITY, 2 ** 31, undefined]) {
   }
 }
 
+test('close({ force: true }) finishes each task at work, turns away those that wait, and resolves when all threads have ended', async () => {
+  const { log, pool } = await openPool({ maxThreads: 2 })
+  const deaths: unknown[] = []
+  log.on('producer-died', (death) => deaths.push(death))
+  let exits = 0
+  for (const worker of pool.threads) worker.once('exit', () => exits++)
+  const [first, second, waiting] = [makeWords(), makeWords(), makeWords()]
+  const atWork = [first, second].map((words) => pool.run(words, { name: 'commitWhenTold' }))
+  await Promise.all([areAtWork(first, 1), areAtWork(second, 1)])
+  const { signal } = new AbortController()
+  // Piscina keeps those that can be aborted in another queue.
+  const turnedAway = [{}, { signal }, {}].map((options) =>
+    failureOf(pool.run(waiting, { name: 'commitWhenTold', ...options })),
+  )
+  tell(waiting)
+  const closed = pool.close({ force: true })
+  for (const { name } of await Promise.all(turnedAway)) assert.is(name, 'AbortError')
+  tell(first)
+  assert.is(await atWork[0], 1)
+  tell(second)
+  assert.is(await atWork[1], 2)
+  await closed
+  assert.is(exits, 2)
+  assert.is(load(waiting, 0), 0, 'no task that was turned away has run')
+  assert.is(log.durableLsn, 2)
+  assert.is(log.stats().producers, 0)
+  assert.equal(deaths, [])
+  await log.close()
+})
+
+test('an option of close() that is wrong is a TypeError, and the pool works on', async () => {
+  const { log, pool } = await openPool({ maxThreads: 1 })
+  for (const options of [null, 1, { force: 1 }]) {
+    const { name } = await failureOf(() => pool.close(options as { force?: boolean }))
+    assert.is(name, 'TypeError')
+  }
+  assert.is(((await pool.run('on')) as { lsn: number }).lsn, 1)
+  await pool.close()
+  await log.close()
+})
+
+/** The writing end of a FIFO, when there is a reader. */
+function openForReader(fifo: string): number | undefined {
+  try {
+    return openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error
+    return undefined
+  }
+}
+
+const whyNoFifo = spawnSync('mkfifo', ['--version']).error && 'no mkfifo command'
+for (const end of ['close', 'destroy'] as const) {
+  skipUnless(
+    test as Parameters<typeof skipUnless>[0],
+    whyNoFifo,
+    `${end}() also waits for the thread of a task that was aborted before`,
+    async () => {
+      const { log, pool } = await openPool({ maxThreads: 1 })
+      const fifo = join(temporaryDirectory(), 'fifo')
+      assert.is(spawnSync('mkfifo', [fifo]).status, 0)
+      const [blocked] = pool.threads
+      const events: string[] = []
+      blocked!.once('exit', () => events.push('exit'))
+      const controller = new AbortController()
+      const run = failureOf(pool.run(fifo, { name: 'waitForProcess', signal: controller.signal }))
+      let fd: number | undefined
+      await eventually('it has begun', () => {
+        fd = openForReader(fifo)
+        return fd !== undefined
+      })
+      controller.abort()
+      assert.is((await run).name, 'AbortError')
+      const [replacement] = pool.threads
+      const replacementEnded = once(replacement!, 'exit')
+      const ended = pool[end]().then(() => events.push(end))
+      await replacementEnded
+      await new Promise(setImmediate)
+      closeSync(fd!)
+      await ended
+      assert.equal(events, ['exit', end])
+      await log.close()
+    },
+  )
+}
+
 test('a task that is aborted while close() waits is a death as ever, and disturbs no other task', async () => {
   const { log, pool } = await openPool({ maxThreads: 2 })
   const words = makeWords()
@@ -67,8 +158,8 @@ test('a task that is aborted while close() waits is a death as ever, and disturb
   tell(words)
   assert.is(await run, 1)
   await closed
-  // The place of the thread that died stays until a producer needs one.
-  assert.is(log.stats().producers, 1)
+  // The place of the thread that died stays until a producer needs one, but is not counted.
+  assert.is(log.stats().producers, 0)
   await log.close()
 })
 

@@ -182,17 +182,19 @@ test('destroy() also ends a worker that is busy', async () => {
   await log.close()
 })
 
-test('close() gives up after closeTimeout, says so, and ends the workers all the same', async () => {
-  const log = await openLog(temporaryDirectory())
-  const pool = createProducerPool(log, { filename: tasksUrl, maxThreads: 1, closeTimeout: 50 })
-  const run = rejectionOf(pool.run(null, { name: 'spinForever' }))
-  const emitted = once(pool, 'error')
-  await pool.close()
-  assert.match(((await emitted) as unknown as [Error])[0].message, /not finished within 50 ms/)
-  assert.match(((await run) as Error).message, /[Tt]erminat/)
-  assert.is(pool.threads.length, 0)
-  await log.close()
-})
+for (const force of [false, true]) {
+  test(`close({ force: ${force} }) gives up after closeTimeout, says so, and ends the workers all the same`, async () => {
+    const log = await openLog(temporaryDirectory())
+    const pool = createProducerPool(log, { filename: tasksUrl, maxThreads: 1, closeTimeout: 50 })
+    const run = rejectionOf(pool.run(null, { name: 'spinForever' }))
+    const emitted = once(pool, 'error')
+    await pool.close({ force })
+    assert.match(((await emitted) as unknown as [Error])[0].message, /not finished within 50 ms/)
+    assert.match(((await run) as Error).message, /[Tt]erminat/)
+    assert.is(pool.threads.length, 0)
+    await log.close()
+  })
+}
 
 test('a worker that runs out of heap fails its own task; the others commit on', () =>
   withPool({ maxThreads: 2, resourceLimits: { maxOldGenerationSizeMb: 16 } }, async (pool, log) => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { isMainThread, threadId, workerData } from 'node:worker_threads'
 import { Piscina, workerData as piscinaWorkerData } from 'piscina'
 import { CommitFailedError, connect } from '../../src/index.ts'
@@ -52,6 +53,12 @@ export async function commitWhenTold(words: Int32Array): Promise<number> {
   notify(words, 0, 1)
   await waitAsync(words, 1, 0)
   return (await producer.commit({ payload: 'told' })).lsn
+}
+
+/** Is in a call that terminate() does not cut off, from when the FIFO is read until nobody has it open for writing. */
+export function waitForProcess(fifo: string): void {
+  connect()
+  spawnSync('cat', [fifo])
 }
 
 export function spinForever(): never {
