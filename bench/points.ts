@@ -71,6 +71,19 @@ function wakeUps(threads: number): Contender {
   return { subject: 'wake', label: 'wake-ups', loads: [load('sync', threads, 1)], options: {} }
 }
 
+/**
+ * Disk and scheduler together, as any group commit meets them. Not among the limits: groupwal can be quicker, whose
+ * committer leads on without being woken.
+ */
+function bareGroupCommit(threads: number): Contender {
+  return {
+    subject: 'group-commit',
+    label: 'bare group commit',
+    loads: [load('sync', threads, 1)],
+    options: { writeBytes: writeBytesOf(PAYLOAD_BYTES) },
+  }
+}
+
 /** The memory. A hundred copies at a time, or the clock would be most of it. */
 function copies(payloadBytes: number): Contender {
   return {
@@ -122,7 +135,7 @@ export function commits(mode: 'sync' | 'promise' | 'window', threads: number, pe
     { label: 'memcpy', factor: 1 },
   ]
   if (isSync && threads > 1) {
-    contenders.push(wakeUps(threads))
+    contenders.push(wakeUps(threads), bareGroupCommit(threads))
     limits.push({ label: 'wake-ups', factor: 1 })
   }
   return {

@@ -8,12 +8,12 @@ export interface Chart {
   svg: string
 }
 
-type Style = 'ours' | 'ours, varied' | 'limit'
+type Style = 'ours' | 'ours, varied' | 'bare' | 'limit'
 
 interface Series {
   label: string
   points: [number, number][]
-  /** Drawn to stand out, or to step back. */
+  /** Drawn to stand out, or to step back; the others by their colours alone. */
   style?: Style
 }
 
@@ -29,8 +29,12 @@ interface Axes {
 /** The rest of the width is the legend's. */
 const PLOT_END = 600
 const OURS_LABEL = 'groupwal'
-const OURS = '#c2410c'
-const LIMIT = '#6b7280'
+const STYLES: Record<Style, { color: string; type: string }> = {
+  ours: { color: '#c2410c', type: 'solid' },
+  'ours, varied': { color: '#c2410c', type: 'dotted' },
+  bare: { color: '#111827', type: 'dashed' },
+  limit: { color: '#6b7280', type: 'dashed' },
+}
 /** Told apart also by those who do not see red and green alike. */
 const OTHERS = ['#0072b2', '#009e73', '#cc79a7', '#e6a700', '#56b4e9', '#7b4bb0', '#444444']
 
@@ -120,7 +124,8 @@ function optionOf(title: string, axes: Axes, series: readonly Series[]): object 
     xAxis: { ...axis(axes.x, axes.xType, axes.xBase), nameGap: 32 },
     yAxis: { ...axis(axes.y, axes.yType, undefined), nameGap: 56 },
     series: series.map(({ label, points, style }) => {
-      const color = style === 'limit' ? LIMIT : style ? OURS : OTHERS[next++ % OTHERS.length]
+      const { color, type } =
+        style === undefined ? { color: OTHERS[next++ % OTHERS.length], type: 'solid' } : STYLES[style]
       return {
         type: 'line',
         name: label,
@@ -128,18 +133,14 @@ function optionOf(title: string, axes: Axes, series: readonly Series[]): object 
         color,
         symbol: style === 'limit' ? 'none' : 'circle',
         symbolSize: style === 'ours' ? 8 : 6,
-        lineStyle: {
-          color,
-          width: style === 'ours' ? 3.5 : 1.8,
-          type: style === 'limit' ? 'dashed' : style === 'ours, varied' ? 'dotted' : 'solid',
-        },
+        lineStyle: { color, width: style === 'ours' ? 3.5 : 1.8, type },
         z: style === 'ours' ? 5 : 2,
       }
     }),
   }
 }
 
-/** A series for groupwal, for the limit, and for each peer, sorted as the legend shows them. */
+/** A series for groupwal, for the limit, for what it is compared with, sorted as the legend shows them. */
 function against(parameter: string, points: readonly PointResult[]): Series[] {
   const subjects = new Map<string, string>()
   for (const { rows } of points) for (const { subject, label } of rows) subjects.set(label, subject)
@@ -147,7 +148,7 @@ function against(parameter: string, points: readonly PointResult[]): Series[] {
   for (const [label, subject] of subjects) {
     if (['wake', 'memcpy', 'bandwidth', 'bare'].includes(subject)) continue
     const line = lineOf(parameter, 'commitsPerSecond', points, (row) => row.label === label)
-    const style = subject !== 'groupwal' ? undefined : label === OURS_LABEL ? 'ours' : 'ours, varied'
+    const style = styleOf(subject, label)
     series.push({ label, points: line, ...(style === undefined ? {} : { style }) })
   }
   series.push({
@@ -156,6 +157,12 @@ function against(parameter: string, points: readonly PointResult[]): Series[] {
     style: 'limit',
   })
   return series
+}
+
+function styleOf(subject: string, label: string): Style | undefined {
+  if (subject === 'group-commit') return 'bare'
+  if (subject !== 'groupwal') return undefined
+  return label === OURS_LABEL ? 'ours' : 'ours, varied'
 }
 
 function window(parameter: string, points: readonly PointResult[]): Series[] {

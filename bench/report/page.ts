@@ -27,8 +27,9 @@ tr.ours { background: #fff7ed; font-weight: 600 }
 <h1>groupwal: benchmark</h1>
 <p>Begun with commit ${escapeHtml(results.commit)}, ${escapeHtml(results.date)}; a table that names a commit was measured with that one. Medians over the runs; hover a figure for its range.
 "x bare" is the ratio to a loop that writes and syncs preallocated blocks in one thread and does nothing else, taken in
-the same turn; "of limit" the ratio to what disk, wake-ups and memory would allow at most. Ratios mean something on
-other machines, times do not.</p>
+the same turn; "of limit" the ratio to what disk, wake-ups and memory would allow at most. A "bare group commit" counts,
+elects a leader, writes one block and wakes the others, without any records. Ratios mean something on other machines,
+times do not.</p>
 ${factsTable({ ...results.machine, ...results.settings })}
 ${charts.map(({ name, svg }) => `<figure id="${escapeHtml(name)}">${svg}</figure>`).join('\n')}
 <h2>Peers</h2>

@@ -1,6 +1,7 @@
 import type { Subject } from '../types.ts'
 import { appendLoop, bandwidth, bare, filePerWorker } from './bare.ts'
 import { batcher } from './batcher.ts'
+import { groupCommit } from './group-commit.ts'
 import { groupwal } from './groupwal.ts'
 import { leveldb } from './leveldb.ts'
 import { memcpy, wake } from './limits.ts'
@@ -15,6 +16,7 @@ export const subjects: Record<string, Subject> = {
   bandwidth,
   wake,
   memcpy,
+  'group-commit': groupCommit,
   'file-per-worker': filePerWorker,
   'append-loop': appendLoop,
   batcher,

@@ -41,9 +41,18 @@ export class DurableWriter {
   /** Writes the first `bytes` of the buffer, a multiple of 4096, and syncs. */
   write(bytes: number): void {
     if (this.#position + bytes > this.#fileBytes) this.#position = 0
-    fs.writeSync(this.#fd, this.buffer, 0, bytes, this.#position)
-    syncWith(this.#fs, this.#method, this.#fd)
+    this.#writeAt(this.#position, bytes)
     this.#position += bytes
+  }
+
+  /** The same where several writers take turns in one file: all of them together have done `count` such writes. */
+  writeInTurn(count: number, bytes: number): void {
+    this.#writeAt((count % Math.floor(this.#fileBytes / bytes)) * bytes, bytes)
+  }
+
+  #writeAt(position: number, bytes: number): void {
+    fs.writeSync(this.#fd, this.buffer, 0, bytes, position)
+    syncWith(this.#fs, this.#method, this.#fd)
   }
 
   close(): void {

@@ -24,6 +24,7 @@ export function handmadeResults(): Results {
 
 function scaling(mode: string, threads: number, pending: number): PointResult {
   const ours = { commitsPerSecond: 4250 * threads * pending, limitPerSecond: 6000 * threads * pending }
+  const bareGroup = { commitsPerSecond: 4100 * threads, commitsPerSync: threads / 2 }
   return {
     workload: 'scaling',
     key: mode === 'sync' ? `sync ${threads}` : `${mode} ${threads} x ${pending}`,
@@ -31,6 +32,7 @@ function scaling(mode: string, threads: number, pending: number): PointResult {
     rows: [
       row('bare', 'bare loop', { commitsPerSecond: 6000 }),
       row('groupwal', 'groupwal', ours),
+      ...(mode === 'sync' && threads > 1 ? [row('group-commit', 'bare group commit', bareGroup)] : []),
       row('file-per-worker', 'a file per worker', { commitsPerSecond: 3900 * threads }),
       { subject: 'lmdb', label: 'lmdb', values: {}, note: 'not installed (npm run bench:peers)' },
     ],

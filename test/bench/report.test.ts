@@ -51,9 +51,9 @@ test('the summary lists contenders quickest first, and names a peer that could n
   const names = summary
     .slice(summary.indexOf('| 4 producers, blocking'))
     .split('\n')
-    .slice(2, 6)
+    .slice(2, 7)
     .map((line) => line.split('|')[1]!.trim())
-  assert.equal(names, ['**groupwal**', 'a file per worker', 'bare loop', 'lmdb'])
+  assert.equal(names, ['**groupwal**', 'bare group commit', 'a file per worker', 'bare loop', 'lmdb'])
   assert.match(summary, 'not installed')
 })
 
@@ -63,7 +63,7 @@ test('the table of README has a line for each contender, quickest first, and sta
   assert.match(lines[0]!, '4 threads')
   assert.equal(
     lines.slice(2).map((line) => line.split('|')[1]!.trim()),
-    ['**groupwal**', 'a file per worker', 'bare loop', 'lmdb'],
+    ['**groupwal**', 'bare group commit', 'a file per worker', 'bare loop', 'lmdb'],
   )
   assert.match(lines.at(-1)!, 'not installed')
   const readme = readFileSync('README.md', 'utf8')
@@ -86,6 +86,23 @@ skipUnless(test, noCharts, 'the page holds every chart and figure, and text from
   assert.match(page, '17,000')
   assert.match(page, results.commit)
 })
+
+skipUnless(
+  test,
+  noCharts,
+  'the bare group commit has a line among those that block, where it was measured',
+  () => {
+    const results = handmadeResults()
+    const svgOf = (name: string): string => drawCharts(results).find((chart) => chart.name === name)!.svg
+    assert.match(svgOf('scaling-sync'), 'bare group commit')
+    assert.not.match(svgOf('scaling-promise'), 'bare group commit')
+    for (const point of results.points) {
+      point.rows = point.rows.filter(({ subject }) => subject !== 'group-commit')
+    }
+    const texts = [svgOf('scaling-sync'), renderSummary(results), readmeTable(results)]
+    for (const text of texts) assert.not.match(text, 'bare group commit')
+  },
+)
 
 skipUnless(test, noCharts, 'a chart without figures is left out', () => {
   assert.equal(drawCharts({ ...handmadeResults(), points: [] }), [])
