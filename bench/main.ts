@@ -1,5 +1,5 @@
 // Measures groupwal, its limits and its peers: `npm run bench -- [--quick] [--only scaling,pending]`, see --help.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { chooseSyncMethod } from '../src/storage/choose-sync-method.ts'
@@ -27,7 +27,7 @@ const HELP = `usage: npm run bench -- [options]
   --runs N, --seconds S  runs of each point, and the length of each
   --compile-ms N       before its first run each contender works 4 + threads times so long: for the compiler
   --into FILE          puts the points into these results, made with the same settings, in place of those they repeat
-  --output FILE        where the results go (default .cache/bench/results.json)
+  --output FILE        where the results go (default .cache/bench/results.json); what is there is kept as FILE.previous
   --compare A B        compares two such files, measures nothing
 
 workloads:
@@ -95,6 +95,8 @@ async function measureAll(): Promise<void> {
     points: [],
   }
   const earlier = args.into === undefined ? undefined : readEarlier(args.into, results)
+  // An hour's results are not lost to a short run behind it, and --compare has both.
+  if (existsSync(args.output)) copyFileSync(args.output, `${args.output}.previous`)
   for (const workload of workloads) {
     console.log(`\n## ${workload.name}: ${workload.about}`)
     for (const point of workload.points({ quick: args.quick })) {
