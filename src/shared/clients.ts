@@ -11,7 +11,7 @@ import type { SharedMemory } from './memory.ts'
  *   2  | KIND         | client            | -            | ClientKind
  *   3  | ACQUISITIONS | client            | -            | counts its locks, so that an owner word is never used twice in a row
  *   4  | PLACE        | client            | -            | four words: position, sequence, granules, records of its newest reservation
- *   8  | REPORTED_DEAD| opener            | -            | WORKER_ID of a thread that the opener saw exit; says nothing about a later owner of the line
+ *   8  | REPORTED_DEAD| opener            | -            | WORKER_ID of a thread that the opener saw exit, or gone; says nothing about a later owner of the line
  *   9  | WORKER_ID    | client            | -            | threadId of its worker thread, 0 in the main thread
  *  16  | WAKE         | completers        | the client   | a counter, waited on by waitAsync only
  *  17  | ARMED_LSN    | client            | -            | low half of the LSN at which it wants to be woken
