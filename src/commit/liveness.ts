@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { threadId } from 'node:worker_threads'
 import type { ThreadIdentity } from '../shared/clients.ts'
 
@@ -24,23 +24,27 @@ const POLLING_CALLS: Record<string, readonly string[]> = {
 }
 
 /**
- * Reads /proc/self/task, 1 to 4 microseconds a look. A worker that was terminated runs no JavaScript any more, yet
- * its thread may linger over a second (a thread-pool job is pending): it shows itself as polling. Where there is
- * no /proc, every thread counts as running until the opener reports its exit.
+ * Reads /proc/self/task, some microseconds a look. A worker that was terminated runs no JavaScript any more, yet
+ * its thread may linger over a second (a thread-pool job is pending): it shows itself as polling. Whatever cannot be
+ * seen counts as running until the opener reports its exit: all threads where there is no /proc, and where a kernel or a
+ * sandbox does not tell which call a thread is in, those that linger.
  */
 export class ProcLiveness implements Liveness {
+  private readonly proc: string
   private readonly pollingCalls: readonly string[]
-  private readonly buffer: Uint8Array
+  private readonly buffer: Buffer
 
-  constructor() {
+  /** @param proc where the process file system is mounted */
+  constructor(proc = '/proc') {
+    this.proc = proc
     this.pollingCalls = POLLING_CALLS[process.arch] ?? []
-    this.buffer = new Uint8Array(64)
+    this.buffer = Buffer.alloc(1024)
   }
 
   identity(): ThreadIdentity {
     try {
-      const thread = Number(readlinkSync('/proc/thread-self').split('/')[2])
-      if (thread > 0) return { thread, startTicks: startTicksOf(thread), workerId: threadId }
+      const thread = Number(readlinkSync(`${this.proc}/thread-self`).split('/')[2])
+      if (thread > 0) return { thread, startTicks: this.startTicksOf(thread), workerId: threadId }
     } catch {
       // no /proc: fall through
     }
@@ -50,30 +54,40 @@ export class ProcLiveness implements Liveness {
   threadState(thread: number, startTicks: number): number {
     if (thread < 0) return THREAD_RUNNING
     try {
+      const ticks = this.startTicksOf(thread)
       // The number of a thread that ended may belong to a new one.
-      if (startTicks !== 0 && startTicksOf(thread) !== startTicks) return THREAD_GONE
-      const call = this.firstWord(`/proc/self/task/${thread}/syscall`)
-      return this.pollingCalls.includes(call) ? THREAD_POLLING : THREAD_RUNNING
+      if (startTicks !== 0 && ticks !== startTicks) return THREAD_GONE
     } catch (error) {
       const code = (error as { code?: string }).code
-      return code === 'ENOENT' || code === 'ESRCH' ? THREAD_GONE : THREAD_RUNNING
+      const isMissing = code === 'ENOENT' || code === 'ESRCH'
+      return isMissing && this.seesItself() ? THREAD_GONE : THREAD_RUNNING
+    }
+    try {
+      const [call = ''] = this.read(`${this.proc}/self/task/${thread}/syscall`).split(/\s/, 1)
+      return this.pollingCalls.includes(call) ? THREAD_POLLING : THREAD_RUNNING
+    } catch {
+      // Not every kernel has this file. Should the thread have ended since, the next look finds it gone.
+      return THREAD_RUNNING
     }
   }
 
-  private firstWord(path: string): string {
+  /** Else nothing can be said of others: /proc was there when the threads joined, and is not any more. */
+  private seesItself(): boolean {
+    return existsSync(`${this.proc}/thread-self/stat`)
+  }
+
+  /** Field 22 of its stat file. The command name before it may hold anything, so count from the last parenthesis. */
+  private startTicksOf(thread: number): number {
+    const stat = this.read(`${this.proc}/self/task/${thread}/stat`)
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]) | 0
+  }
+
+  private read(path: string): string {
     const fd = openSync(path, 'r')
     try {
-      const bytes = readSync(fd, this.buffer, 0, this.buffer.length, 0)
-      const text = String.fromCharCode(...this.buffer.subarray(0, bytes))
-      return text.slice(0, text.search(/[\s]|$/))
+      return this.buffer.toString('latin1', 0, readSync(fd, this.buffer, 0, this.buffer.length, 0))
     } finally {
       closeSync(fd)
     }
   }
-}
-
-/** Field 22 of /proc/self/task/N/stat. The command name before it may hold anything, so count from the last parenthesis. */
-function startTicksOf(thread: number): number {
-  const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'latin1')
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]) | 0
 }

@@ -8,8 +8,10 @@ import { PHASE_CLOSED, PHASE_POISONED, PHASE_RESUMING, PHASE_SETTLED } from '../
 import { SLOT_WRITING, slotState } from '../shared/slots.ts'
 import { failureCause } from './failure.ts'
 
-/** How often the threads of the producers are looked at. For show: who waits for a dead one looks for itself. */
+/** How often the threads of some producers are looked at. For show: who waits for a dead one looks for itself. */
 const DEATHS_CHECK_MS = 500
+/** So many at a time: a look takes some ten microseconds, and there may be a thousand. */
+const DEATHS_CHECKED = 32
 
 /** Whom the health of a log is told to. */
 export interface HealthListener {
@@ -28,6 +30,7 @@ export class Health {
   #isFailureTold: boolean
   /** By client, the workers whose threads were gone at the last look. */
   #goneWorkers: Map<number, number>
+  #lastLooked: number
 
   constructor(context: CommitContext, stallWarnMs: number, listener: HealthListener) {
     this.#context = context
@@ -36,6 +39,7 @@ export class Health {
     this.#stalledFrame = undefined
     this.#isFailureTold = false
     this.#goneWorkers = new Map()
+    this.#lastLooked = 0
     this.#timers = [
       setInterval(() => this.#lookForStall(), Math.max(10, stallWarnMs / 2)),
       setInterval(() => this.#lookForDeaths(), DEATHS_CHECK_MS),
@@ -77,7 +81,8 @@ export class Health {
 
   #noteDeath(client: number, workerId: number, isExpected: boolean): void {
     const { clients } = this.#context
-    if (clients.isReportedDead(client)) return
+    // The main thread ends with the process only.
+    if (workerId === 0 || clients.isReportedDead(client)) return
     clients.reportDead(client, workerId)
     if (!isExpected) this.#listener.producerDied(client, workerId)
   }
@@ -85,8 +90,14 @@ export class Health {
   /** Threads that nobody tells of: those that `exit` events tell of, which may be meant, have come by the second look. */
   #lookForDeaths(): void {
     const { clients } = this.#context
+    const used = clients.usedCount()
     const gone = new Map<number, number>()
-    for (let client = 1; client <= clients.usedCount(); client++) {
+    const looked = new Set(this.#goneWorkers.keys())
+    for (let count = 0; count < Math.min(used, DEATHS_CHECKED); count++) {
+      this.#lastLooked = (this.#lastLooked % used) + 1
+      looked.add(this.#lastLooked)
+    }
+    for (const client of looked) {
       // Read first: another thread may be taking the line, and what is reported then says nothing about that one.
       const workerId = clients.workerIdOf(client)
       if (!this.#isDeadProducer(client)) continue
@@ -99,7 +110,7 @@ export class Health {
   #isDeadProducer(client: number): boolean {
     const { clients, liveness } = this.#context
     const thread = clients.threadOf(client)
-    if (thread === 0 || clients.kindOf(client) !== CLIENT_PRODUCER || clients.isReportedDead(client))
+    if (thread <= 0 || clients.kindOf(client) !== CLIENT_PRODUCER || clients.isReportedDead(client))
       return false
     return liveness.threadState(thread, clients.startTicksOf(client)) === THREAD_GONE
   }

@@ -51,7 +51,7 @@ export interface LogEvents {
   failed: [Error]
   /**
    * A thread ended while its producer was connected: told at once of a pool's workers and of those that
-   * noteWorkerExit is called for, within a second of others (where there is /proc).
+   * noteWorkerExit is called for, within seconds of others (where there is /proc).
    */
   'producer-died': [{ client: number; workerId: number }]
   /** An internal worker ended although the log is open; the log goes on without it, slower. */
@@ -292,8 +292,12 @@ export class Log extends EventEmitter<LogEvents> {
    * workers that the opener's thread started. The producer pool calls it by itself.
    */
   noteWorkerExit(workerId: number, options: { isExpected?: boolean } = {}): void {
-    this.#health.noteWorkerExit(workerId, options.isExpected === true)
-    this.#context.doorbell.ringCommitter()
+    try {
+      this.#health.noteWorkerExit(workerId, options.isExpected === true)
+    } finally {
+      // Whatever a listener does: the committer looks after what was left behind.
+      this.#context.doorbell.ringCommitter()
+    }
   }
 }
 

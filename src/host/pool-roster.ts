@@ -116,7 +116,8 @@ export class PoolRoster {
     this.members.delete(worker)
     const hasStarted = this.hasStarted(member)
     noteEnded(this.control, member.threadId)
-    this.host.ended(member.threadId, member.isRetired)
+    // A listener of the application's that throws is not to keep this, and piscina, from the rest.
+    queueMicrotask(() => this.host.ended(member.threadId, member.isRetired))
     if (hasStarted || member.isRetired || member.isLetGo) return
     const cause = member.cause ?? new Error(`the worker exited with code ${code} before it was ready`)
     if (!member.isEndAsked) this.fail(cause)

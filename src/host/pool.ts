@@ -60,8 +60,9 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   readonly #closeTimeoutMs: number
   readonly #roster: PoolRoster
   readonly #runs: Map<Promise<R>, Run>
-  /** New tasks are turned away. */
-  #isClosing: boolean
+  /** Calls of close() and destroy() that are under way: new tasks are turned away. */
+  #endCalls: number
+  #retiring: Promise<void> | undefined
 
   /** @internal use `createProducerPool` */
   constructor(log: Log, options: ProducerPoolOptions, control: Words) {
@@ -88,7 +89,8 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
     this.#control = control
     this.#closeTimeoutMs = closeTimeoutMs
     this.#runs = new Map()
-    this.#isClosing = false
+    this.#endCalls = 0
+    this.#retiring = undefined
     this.#roster = new PoolRoster(control, {
       threads: () => this.threads,
       idleCount: () => this.idleThreads,
@@ -135,7 +137,7 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
       },
     )
     // While the pool ends, a new task is turned away, as piscina does it.
-    if (this.#isClosing) return this.#turnAway()
+    if (this.#endCalls > 0) return this.#turnAway()
     return super.run(envelope as T, { ...rest, signal: rest.signal ?? null })
   }
 
@@ -184,16 +186,24 @@ export class ProducerPool<T = unknown, R = unknown> extends Piscina<T, R> {
   }
 
   async #turnAwayWhile(close: () => Promise<void>): Promise<void> {
-    this.#isClosing = true
+    this.#endCalls++
     try {
       await close()
     } finally {
-      this.#isClosing = false
+      this.#endCalls--
     }
   }
 
+  /** Of several calls that end the pool at the same time: piscina starts new workers when it is asked twice. */
+  #retire(): Promise<void> {
+    this.#retiring ??= this.#endWorkers().finally(() => {
+      this.#retiring = undefined
+    })
+    return this.#retiring
+  }
+
   /** The workers may end. While close() waits for the tasks, one that ends is a loss, and the others stay connected. */
-  async #retire(): Promise<void> {
+  async #endWorkers(): Promise<void> {
     this.#roster.isRetiring = true
     try {
       await super.destroy()

@@ -347,7 +347,8 @@ export class Producer {
 
   #beginFlush(entry: PendingEntry, target: number): void {
     if (entry.isSettled) return
-    entry.firstLsn = this.#flushes.begin(target, this.lastLsn)
+    // Once, also when a call that was cut off behind this comes here again: it tells of what came before it.
+    if (entry.firstLsn === 0) entry.firstLsn = this.#flushes.begin(target, this.lastLsn)
     entry.lastLsn = target
     this.#async.addFlush(entry)
   }

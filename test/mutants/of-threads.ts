@@ -24,11 +24,26 @@ export const MUTANTS_OF_THREADS: readonly Mutant[] = [
     edits: [
       {
         file: 'src/commit/liveness.ts',
-        find: 'if (startTicks !== 0 && startTicksOf(thread) !== startTicks) return THREAD_GONE',
-        replace: 'startTicksOf(thread)',
+        find: 'if (startTicks !== 0 && ticks !== startTicks) return THREAD_GONE',
+        replace: 'void ticks',
       },
     ],
     killedBy: { file: 'test/commit/liveness.test.ts', test: 'a number that a new thread has got' },
+  },
+  {
+    name: 'a thread is gone where the kernel does not tell which call it is in',
+    promise: 'P7',
+    edits: [
+      {
+        file: 'src/commit/liveness.ts',
+        find: 'finds it gone.\n      return THREAD_RUNNING',
+        replace: 'finds it gone.\n      return THREAD_GONE',
+      },
+    ],
+    killedBy: {
+      file: 'test/commit/liveness.test.ts',
+      test: 'where the call that a thread is in is not told',
+    },
   },
   {
     name: 'a wake-up that a dying thread took with it is not made up for by a re-check',

@@ -87,6 +87,43 @@ test('close({ force: true }) finishes each task at work, turns away those that w
   await log.close()
 })
 
+for (const [first, second] of [
+  ['close', 'destroy'],
+  ['close', 'close'],
+  ['destroy', 'destroy'],
+  ['destroy', 'close'],
+] as const) {
+  test(`${first}() and ${second}() at the same time end all threads, and start none`, async () => {
+    const { log, pool } = await openPool({ maxThreads: 2 })
+    const words = makeWords()
+    const run = failureOrValue(pool.run(words, { name: 'commitWhenTold' }))
+    await areAtWork(words, 1)
+    const ends = [pool[first](), pool[second]()]
+    // One that is turned away must not take new workers for its own.
+    await failureOf(pool.run('late'))
+    tell(words)
+    await Promise.all([run, ...ends])
+    assert.is(pool.threads.length, 0)
+    await new Promise(setImmediate)
+    assert.is(pool.threads.length, 0)
+    await log.close()
+  })
+}
+
+test('a listener for producer-died that throws does not keep the pool from replacing the worker', async () => {
+  const { log, pool } = await openPool({ maxThreads: 1 })
+  const thrown = new Promise((resolve) => process.once('uncaughtException', resolve))
+  log.once('producer-died', () => {
+    throw new Error('of a listener')
+  })
+  await pool.run('before')
+  await failureOf(pool.run(undefined, { name: 'leaveProcess' }))
+  assert.is(((await thrown) as Error).message, 'of a listener')
+  assert.is(((await pool.run('after')) as { lsn: number }).lsn, 3)
+  await pool.destroy()
+  await log.close()
+})
+
 test('an option of close() that is wrong is a TypeError, and the pool works on', async () => {
   const { log, pool } = await openPool({ maxThreads: 1 })
   for (const options of [null, 1, { force: 1 }]) {
@@ -162,5 +199,10 @@ test('a task that is aborted while close() waits is a death as ever, and disturb
   assert.is(log.stats().producers, 0)
   await log.close()
 })
+
+/** Either is right here. */
+function failureOrValue(promise: Promise<unknown>): Promise<unknown> {
+  return promise.catch((error: unknown) => error)
+}
 
 test.run()
