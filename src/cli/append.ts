@@ -9,6 +9,7 @@ import { createProducerPool, type ProducerPool } from '../host/pool.ts'
 import type { AppendResult, AppendSettings } from './append-task.ts'
 import { AppendTurns } from './append-turns.ts'
 import { checkOpenOptions, integer, type LogArguments, logOptions, openOptionsOf } from './arguments.ts'
+import { thenCleanUp } from './clean-up.ts'
 import { reportError } from './exit-code.ts'
 import { formatBytes, formatCount, formatMicros } from './format.ts'
 import { Interrupt } from './interrupt.ts'
@@ -59,13 +60,12 @@ async function runAppend(directory: string, files: string[], given: AppendArgume
     const resolved = checkOpenOptions(directory, options)
     await checkFiles(files)
     const log = await openLog(directory, options)
-    try {
+    const run = (): Promise<number> => {
       printWarnings(log)
       printRecovery(log)
-      return await appendAll(log, resolved, files, given)
-    } finally {
-      await log.close()
+      return appendAll(log, resolved, files, given)
     }
+    return await thenCleanUp(run, () => log.close())
   } catch (error) {
     return reportError(error, given.json === true)
   }

@@ -16,6 +16,7 @@ import {
 } from './arguments.ts'
 import { BENCH_MODES, type BenchMode } from './bench-control.ts'
 import { type Measurement, runWorkload, type Workload } from './bench-run.ts'
+import { thenCleanUp } from './clean-up.ts'
 import { reportError, UsageError } from './exit-code.ts'
 import { formatCount, formatTable } from './format.ts'
 import { Interrupt } from './interrupt.ts'
@@ -80,12 +81,11 @@ async function runBench(directory: string, given: BenchArguments): Promise<numbe
     const options = checkedOptions(directory, given)
     await inOwnFolder(directory, async (home) => {
       const log = await openLog(join(home, 'log'), options)
-      try {
+      const run = (): Promise<void> => {
         printWarnings(log)
-        await measure(log, home, given, stop.signal)
-      } finally {
-        await log.close()
+        return measure(log, home, given, stop.signal)
       }
+      await thenCleanUp(run, () => log.close())
     })
     return interrupt.exitCode
   } catch (error) {
@@ -111,11 +111,10 @@ async function inOwnFolder(directory: string, run: (home: string) => Promise<voi
   try {
     makeDirectory(resolve(directory), made)
     const home = mkdtempSync(join(directory, 'groupwal-bench-'))
-    try {
-      await run(home)
-    } finally {
-      rmSync(home, { recursive: true, force: true })
-    }
+    await thenCleanUp(
+      () => run(home),
+      () => rmSync(home, { recursive: true, force: true }),
+    )
   } finally {
     removeEmpty(made)
   }
