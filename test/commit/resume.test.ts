@@ -131,7 +131,9 @@ test('a leader that cannot open the segment it rotated to fails what it staged a
 
 test('a thread that cannot open the segment is served by the committer', async () => {
   const { log, faults, producers } = await openFaulty({}, 2)
-  await producers[0].commit('opens it in the committer')
+  // Nobody waits for it, so that nobody else leads: behind a commit its own thread may, while the committer starts.
+  await producers[0].append('opens it in the committer')
+  await eventually('the committer has led', () => log.durableLsn === 1)
   faults.fail('open', { code: 'EMFILE' }, { times: 1e6 })
   for (let index = 0; index < 3; index++) {
     assert.is((await producers[1].commitSync('served')).error, undefined)
