@@ -10,7 +10,7 @@ import { ASYNC_MASK } from '../../src/shared/layout.ts'
 import { PHASE_OPEN, PHASE_SETTLED, VERDICT_NOT_WRITTEN } from '../../src/shared/phase.ts'
 import { eventually } from '../support/eventually.ts'
 import { openFaulty } from '../support/failing-log.ts'
-import { failureWith } from '../support/rejection.ts'
+import { type Failure, failureWith } from '../support/rejection.ts'
 import { beforeNext, replaceNext, SimulatedLog } from './simulated-threads.ts'
 
 const EMFILE = 24
@@ -71,6 +71,32 @@ test('a flush that waits for queued commits goes on although the call that pushe
   assert.throws(() => commits.shiftQueued(), CUT.message)
   queue()
   await eventually('the next turn goes on with it', () => calls === 2)
+})
+
+test('a flush that was begun by a call that was cut off still tells of the append that failed before', async () => {
+  const log = new SimulatedLog()
+  const [client, other, opener] = [log.start(), log.start(), log.startOpener()]
+  const producer = new Producer(client.context, 0)
+  const failedLsn = producer.append({ payload: 'fails' })
+  other.failNextWrite()
+  assert.ok(other.leader.tryLead())
+  opener.resuming.begin()
+  assert.ok(opener.tryResume())
+  const commits: Promise<unknown>[] = []
+  const payload = new Uint8Array(200_000)
+  const { counters } = client.context
+  while (counters.read('fullRings') === 0) commits.push(producer.commit({ payload }))
+  const flushed = failureWith('GROUPWAL_COMMIT_FAILED', producer.flush())
+  assert.ok(other.leader.tryLead())
+  // Its call begins the flush, since it pushes what that waits for; and is cut off before the flush is registered.
+  replaceNext(AsyncCommits.prototype, 'addFlush', () => {
+    throw CUT
+  })
+  assert.throws(() => producer.commitSync({ payload: 'pushes' }), CUT.message)
+  await settled(Promise.all(commits))
+  const failure = (await settled(flushed)) as Failure
+  assert.is(failure.lsn, failedLsn)
+  producer.close()
 })
 
 test('a frame has the time of its own write from the moment on at which it is being written', () => {
