@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
@@ -7,6 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect, type LogHandle } from '../../src/index.ts'
 import { eventually } from '../support/eventually.ts'
+import { openFiles } from '../support/open-files.ts'
 import { failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
 import { skipNow } from '../support/skip.ts'
@@ -129,9 +130,9 @@ test('ten thousand times connect and close leak no place, no file descriptor and
     producer.close()
   }
   for (let index = 0; index < 2000; index++) await cycle(index)
-  const before = { memory: measureMemory(), descriptors: countDescriptors(), timers: countTimers() }
+  const before = { memory: measureMemory(), descriptors: openFiles()?.length, timers: countTimers() }
   for (let index = 0; index < 8000; index++) await cycle(index)
-  const after = { memory: measureMemory(), descriptors: countDescriptors(), timers: countTimers() }
+  const after = { memory: measureMemory(), descriptors: openFiles()?.length, timers: countTimers() }
   assert.is(log.stats().producers, 0)
   // A timer that is about to find out that it is of no use any more may be there, and a keeper that fills a file.
   assert.ok(after.timers <= before.timers + 1, `${before.timers} timers became ${after.timers}`)
@@ -207,7 +208,7 @@ test('a thread that connects and closes again and again frees its places, too', 
 })
 
 test('closing a log and its producers frees every file descriptor', async () => {
-  const before = countDescriptors()
+  const before = openFiles()?.length
   if (before === undefined) return skipNow('there is no /proc')
   for (let round = 0; round < 3; round++) {
     const log = await openSmallLog()
@@ -219,12 +220,12 @@ test('closing a log and its producers frees every file descriptor', async () => 
   }
   // The lock library, once loaded, keeps what it keeps.
   const log = await openSmallLog()
-  const base = countDescriptors()
+  const base = openFiles()?.length
   const producer = log.connect()
   producer.commitSync({ payload: 'x' })
   await log.close()
   producer.close()
-  assert.ok(countDescriptors()! <= base!, `${base} fds with an open log, ${countDescriptors()} without`)
+  assert.ok(openFiles()!.length <= base!, `${base} fds with an open log, ${openFiles()?.length} without`)
 })
 
 function passOn(handle: LogHandle): LogHandle {
@@ -233,14 +234,6 @@ function passOn(handle: LogHandle): LogHandle {
   const { message } = receiveMessageOnPort(port2) as { message: LogHandle }
   port1.close()
   return message
-}
-
-function countDescriptors(): number | undefined {
-  try {
-    return readdirSync('/proc/self/fd').length
-  } catch {
-    return undefined
-  }
 }
 
 function countTimers(): number {

@@ -15,6 +15,7 @@ import * as assert from 'uvu/assert'
 import { checksum } from '../../src/format/checksum.ts'
 import { LockedError, openLog } from '../../src/index.ts'
 import { LogChild } from '../support/log-child.ts'
+import { openFiles } from '../support/open-files.ts'
 import { causeCode, failureOf, failureWith } from '../support/rejection.ts'
 import { skipNow, skipUnless } from '../support/skip.ts'
 import { SmallDisk, whyNoMounts } from '../support/small-disk.ts'
@@ -254,13 +255,13 @@ test('files that a crash left half made are no part of the log, and are removed'
 })
 
 test('openings that fail leave no file open, and no lock', async () => {
-  if (countDescriptors() === undefined) return skipNow('there is no /proc')
+  if (openFiles() === undefined) return skipNow('there is no /proc')
   const directory = temporaryDirectory()
   writeFileSync(join(directory, 'wal-00000000000000000001.seg'), 'no segment')
   await failureWith('GROUPWAL_CORRUPT', openLog(directory, SMALL))
-  const before = countDescriptors()
+  const before = openFiles()?.length
   for (let round = 0; round < 20; round++) await failureWith('GROUPWAL_CORRUPT', openLog(directory, SMALL))
-  assert.is(countDescriptors(), before)
+  assert.is(openFiles()?.length, before)
 })
 
 function modeOf(path: string): string {
@@ -273,14 +274,6 @@ function contentsOf(directory: string): [string, string][] {
   return names
     .filter((name) => name !== 'LOCK')
     .map((name) => [name, readFileSync(join(directory, name)).toString('base64')])
-}
-
-function countDescriptors(): number | undefined {
-  try {
-    return readdirSync('/proc/self/fd').length
-  } catch {
-    return undefined
-  }
 }
 
 test.run()
