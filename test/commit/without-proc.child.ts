@@ -1,6 +1,7 @@
 // Without /proc (see without-proc.test.ts): a producer dies with the commit-lock, and its exit is reported.
 import { existsSync } from 'node:fs'
 import { openLog } from '../../src/index.ts'
+import { untilCommitterSleeps } from '../support/committer-sleep.ts'
 import { ScriptedProducer } from '../support/scripted-producer.ts'
 import { StepTraps } from '../support/step-traps.ts'
 
@@ -11,6 +12,8 @@ const survivor = await ScriptedProducer.start(log)
 const traps = new StepTraps()
 const victim = await ScriptedProducer.start(log, { traps })
 const { threadId } = victim.worker
+// Else the committer may lead in its place.
+await untilCommitterSleeps(log)
 // The first one publishes its record, the second one takes the lock.
 traps.arm(3, 'hold', 'compareExchange')
 void victim.commitSync('of the dead')
