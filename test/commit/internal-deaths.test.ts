@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, openLog } from '../../src/index.ts'
+import { untilCommitterSleeps } from '../support/committer-sleep.ts'
 import { eventually } from '../support/eventually.ts'
 import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../support/failing-log.ts'
 import { Faults } from '../support/faults.ts'
@@ -62,8 +63,11 @@ async function committerDiesAt(step: number, options: OpenOptions): Promise<bool
   const directory = temporaryDirectory()
   const log = await openLog(directory, { ...SETTINGS, ...options, fileSystem: faults.fileSystem })
   const producer = await ScriptedProducer.start(log)
-  // Its first round, with all that is done only once, is behind it.
-  assert.is((await producer.commit('before')).error, undefined)
+  // Its first round, with all that is done only once, is behind it. An append waits for it to lead, however late its
+  // thread starts: for a promise its own thread would lead meanwhile.
+  assert.is((await producer.append('before')).error, undefined)
+  await eventually('the committer has led', () => log.durableLsn === 1)
+  await untilCommitterSleeps(log)
   const died = once(log, 'worker-died')
   traps.arm(step, step % 2 === 0 ? 'exit' : 'throw')
   const results = await Promise.all([1, 2, 3].map((name) => producer.commit(`pending ${name}`)))
