@@ -3,6 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, type OpenOptions, openLog } from '../../src/index.ts'
+import { untilCommitterSleeps } from '../support/committer-sleep.ts'
 import { closeAll } from '../support/failing-log.ts'
 import { contentAfterReopen, contentOf } from '../support/log-content.ts'
 import { endLeftovers, ScriptedProducer } from '../support/scripted-producer.ts'
@@ -31,6 +32,8 @@ for (const end of [2 ** 31, 2 ** 32]) {
   test(`one frame takes records from both ends of the ring where its positions pass ${end}`, async () => {
     const log = await openLog(temporaryDirectory(), { ...TINY, ringPosition: end - 5 })
     const producer = log.connect()
+    // Else its thread may start in the midst of this turn, and take a part of them.
+    await untilCommitterSleeps(log)
     // One granule each; the committer is rung when this turn has ended, and takes all of them.
     const payloads = Array.from({ length: 10 }, (_, index) => String(index))
     await Promise.all(payloads.map((payload) => producer.commit({ payload })))

@@ -3,6 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { untilCommitterSleeps } from '../support/committer-sleep.ts'
 import { eventually } from '../support/eventually.ts'
 import { closeAll, openFaulty } from '../support/failing-log.ts'
 import { contentOf } from '../support/log-content.ts'
@@ -35,6 +36,8 @@ test('threads that share a batch are each told the LSN of their own record', asy
 test('promises that share a batch are each resolved with the LSN of their own record', async () => {
   const { log } = await openFaulty({}, 0)
   const producer = log.connect()
+  // Else its thread may start in the midst of this turn, and go on from record to record.
+  await untilCommitterSleeps(log)
   const commits = Array.from({ length: 40 }, (_, index) => producer.commit({ payload: `single ${index}` }))
   const batch = producer.commitBatch([{ payload: 'batch 0' }, { payload: 'batch 1' }])
   const last = producer.commit({ payload: 'last' })
