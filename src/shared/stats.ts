@@ -22,7 +22,7 @@ export interface CounterValues {
   takeovers: number
   /** Places of dead producers that were filled. */
   noops: number
-  /** Times that a sleeper found, by its timed re-check, what nobody had woken it for. Not 0: a bug, or a death. */
+  /** Times that a sleeper found, by its timed re-check, what nobody had woken it for: a death, a thread stalled for 20 ms, or a bug. */
   recheckRescues: number
   /** Times that a leader had to wait for the segment-keeper. */
   roomWaits: number
