@@ -3,6 +3,7 @@ import type { Leader } from '../commit/leader.ts'
 import type { Watch } from '../commit/watch.ts'
 import { FLAG_CLOSE, FLAG_SEAL } from '../format/frame.ts'
 import {
+  isUnfailed,
   PHASE_CLOSED,
   PHASE_CLOSING,
   PHASE_OPEN,
@@ -109,17 +110,23 @@ export class Closing {
    * the commit-lock, so that nothing is staged after it; false when that is held, or a failure has to be settled first.
    */
   abandon(): boolean {
-    const { phases, control, clients, client } = this.context
+    const { control, clients, client } = this.context
     this.watch.lookForDead()
     const owner = clients.nextOwner(client)
     if (!control.acquireLock(0, owner)) return false
-    const word = phases.phaseWord()
-    const isClosed =
-      phaseOf(word) === PHASE_CLOSED ||
-      (phaseOf(word) !== PHASE_POISONED && phases.changePhase(word, PHASE_CLOSED))
+    const isClosed = this.abandonUnderLock()
     control.releaseLock(owner)
     if (isClosed) this.leader.frames.poison.wakeEverybody()
     return isClosed
+  }
+
+  private abandonUnderLock(): boolean {
+    const { phases } = this.context
+    const word = phases.phaseWord()
+    const phase = phaseOf(word)
+    if (phase === PHASE_CLOSED || phase === PHASE_POISONED) return phase === PHASE_CLOSED
+    phases.storeAbandoned(isUnfailed(phase))
+    return phases.changePhase(word, PHASE_CLOSED)
   }
 
   /** After abandon: have the writes ended that were under way? */

@@ -97,6 +97,8 @@ export const FAILED_RANGE_COUNT = 115
 export const FAILED_FROM = 116
 // 118  | INDETERMINATE_TO (wide)  | settlers (max)  | -            | final once the phase is SETTLED
 export const INDETERMINATE_TO = 118
+// 122  | ABANDONED                | lock            | -            | 1: close() gave up on a log that had not failed; fixed while the phase is CLOSED
+export const ABANDONED = 122
 // ---- space, internal workers
 // 144  | SPACE, SPACE_WANTED      | leader/waiter   | full ring    | SPACE grows when ring space was freed and SPACE_WANTED was set
 export const SPACE = 144

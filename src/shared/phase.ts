@@ -1,5 +1,6 @@
 import { compareExchange, load, notify, store, type WideWords, type Words } from './atomics.ts'
 import {
+  ABANDONED,
   DURABLE_LSN,
   FAILED_FROM,
   FAILED_RANGE_COUNT,
@@ -185,6 +186,14 @@ export class Phases {
     this.wide.store(INDETERMINATE_TO * 4, 0)
   }
 
+  /**
+   * close() is about to give up: on a log that has not failed, nothing that is staged by now will be settled. Under the
+   * commit-lock, before the phase becomes CLOSED.
+   */
+  storeAbandoned(isUnsettled: boolean): void {
+    store(this.words, ABANDONED, isUnsettled ? 1 : 0)
+  }
+
   /** The verdict of the ranges that resume wrote down: VERDICT_PENDING when the LSN is in none. */
   rangeVerdict(lsn: number): number {
     const count = load(this.words, FAILED_RANGE_COUNT)
@@ -226,9 +235,13 @@ export class Phases {
       const failedFrom = this.wide.load(FAILED_FROM * 4)
       const indeterminateTo = this.wide.load(INDETERMINATE_TO * 4)
       if (load(this.words, PHASE) !== phaseWord) continue
-      if (lsn >= failedFrom) return lsn <= indeterminateTo ? VERDICT_INDETERMINATE : VERDICT_NOT_WRITTEN
-      if (phase !== PHASE_CLOSED) return VERDICT_PENDING
-      return lsn < this.wide.load(HEAD_LSN * 4) ? VERDICT_ABANDONED : VERDICT_CLOSED
+      const hasFailed = lsn >= failedFrom
+      if (hasFailed && lsn <= indeterminateTo) return VERDICT_INDETERMINATE
+      if (phase !== PHASE_CLOSED) return hasFailed ? VERDICT_NOT_WRITTEN : VERDICT_PENDING
+      // An older frame that fails after close() gave up says nothing of those that are being written behind it.
+      const isStaged = lsn < this.wide.load(HEAD_LSN * 4)
+      if (isStaged && (!hasFailed || load(this.words, ABANDONED) === 1)) return VERDICT_ABANDONED
+      return hasFailed ? VERDICT_NOT_WRITTEN : VERDICT_CLOSED
     }
   }
 }

@@ -9,7 +9,7 @@ import {
   VERDICT_DURABLE,
   VERDICT_NOT_WRITTEN,
 } from '../../src/shared/phase.ts'
-import { openFaulty } from '../support/failing-log.ts'
+import { errorOf, openFaulty } from '../support/failing-log.ts'
 import { contentAfterReopen } from '../support/log-content.ts'
 import { causeCode, type Failure, failureOf, failureWith } from '../support/rejection.ts'
 import { beforeNext, SimulatedLog, type SimulatedThread } from './simulated-threads.ts'
@@ -69,6 +69,26 @@ for (const fate of ['dies', 'is cut off'] as const) {
     assert.is((await log.contentAfterReopen()).size, 0)
   })
 }
+
+test('after close({ timeoutMs }) a frame that fails does not make that not-written which is being written behind it', async () => {
+  const { log, faults, directory, producers } = await openFaulty({ stagingSlots: 2 }, 2)
+  const failing = faults.hold('sync-frame')
+  const first = producers[0].commitSync('its bytes are there')
+  await failing.reached()
+  const writing = faults.hold('write-frame', 'after')
+  const second = producers[1].commitSync('behind it')
+  await writing.reached()
+  await failureWith('GROUPWAL_TIMEOUT', log.close({ timeoutMs: 1 }))
+  failing.release({ code: 'EIO' })
+  assert.is(errorOf(await first).outcome, 'indeterminate')
+  writing.release()
+  const told = errorOf(await second)
+  await Promise.all(producers.map((producer) => producer.close()))
+  await untilUnlocked(directory)
+  const content = await contentAfterReopen(directory, REOPEN)
+  assert.equal([...content.values()], ['its bytes are there', 'behind it'])
+  assert.is(told.outcome, 'indeterminate', told.message)
+})
 
 test('a failed log is not closed while a leader is staging a record that it would write later', async () => {
   const log = new SimulatedLog({ slotCount: 2 })
