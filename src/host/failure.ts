@@ -1,4 +1,3 @@
-import { getSystemErrorName } from 'node:util'
 import { FAILURE_CALLS } from '../commit/segment-writer.ts'
 import { CommitFailedError, type GroupWalError, LogClosedError } from '../errors.ts'
 import {
@@ -10,6 +9,7 @@ import {
   VERDICT_CLOSED,
   VERDICT_INDETERMINATE,
 } from '../shared/phase.ts'
+import { errnoName } from '../storage/directory.ts'
 
 /** The error of the disk that failed the log, rebuilt from its errno: the call happened in another thread, perhaps. */
 export function failureCause(phases: Phases): Error {
@@ -18,7 +18,7 @@ export function failureCause(phases: Phases): Error {
   if (call === 'unlinked') return systemError('ENOENT', 'the segment was removed while the log was open')
   if (call === 'lock') return systemError('LOCK_LOST', LOCK_LOST)
   if (errno === 0) return systemError('SHORT_WRITE', 'the disk took fewer bytes than were written')
-  const code = getSystemErrorName(-errno)
+  const code = errnoName(errno)
   const what = { write: 'write', sync: 'sync', open: 'open a segment', room: 'make room in a segment' }[call]
   return systemError(code, `could not ${what}: ${code}`)
 }

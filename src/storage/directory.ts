@@ -1,4 +1,6 @@
+import { constants as osConstants } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
+import { getSystemErrorName } from 'node:util'
 import { GroupWalError } from '../errors.ts'
 import { classifyName, parseSegmentName, parseSpareName, parseTemporaryName } from '../format/segment-name.ts'
 import type { FileSystem } from './file-system.ts'
@@ -85,8 +87,22 @@ export function syncAncestors(fs: FileSystem, directory: string): void {
 
 /** The POSIX `code` of a file-system error, undefined for anything else. */
 export function errorCode(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | undefined)?.code
+  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown }
+  // What Node calls those that it does not know, EDQUOT among them.
+  if (code === 'UNKNOWN' && typeof errno === 'number') return errnoName(Math.abs(errno))
   return typeof code === 'string' ? code : undefined
+}
+
+/** The name of a positive errno, also of one that Node does not know. */
+export function errnoName(errno: number): string {
+  const known = Object.entries(osConstants.errno).find(([, value]) => value === errno)
+  return known === undefined ? getSystemErrorName(-errno) : known[0]
+}
+
+/** There is no room on the disk, or none that this user may take. */
+export function isFullDisk(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 /**

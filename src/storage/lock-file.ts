@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { GroupWalError, LockedError, type LockOwner } from '../errors.ts'
 import { LOCK_FILE_NAME } from '../format/segment-name.ts'
-import { asOpenFailure, closeQuietly, errorCode, FILE_MODE } from './directory.ts'
+import { asOpenFailure, closeQuietly, FILE_MODE, isFullDisk } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { readWhole, writeWhole } from './whole-io.ts'
 
@@ -123,7 +123,7 @@ function writeOwner(fs: FileSystem, fd: number): string | undefined {
     return text
   } catch (error) {
     // It is for the error message of others, most of all; a full disk must not keep the log from being opened.
-    if (errorCode(error) !== 'ENOSPC' && errorCode(error) !== 'EDQUOT') throw error
+    if (!isFullDisk(error)) throw error
     return undefined
   }
 }

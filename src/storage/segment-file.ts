@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { assert } from '../assert.ts'
 import { encodeSegmentHeader } from '../format/segment-header.ts'
 import { segmentName, temporaryName } from '../format/segment-name.ts'
-import { errorCode, FILE_MODE, listSegments, type NumberedFile } from './directory.ts'
+import { errorCode, FILE_MODE, isFullDisk, listSegments, type NumberedFile } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { writeWhole, writeZeros } from './whole-io.ts'
 import type { ZeroWriter } from './zero-writer.ts'
@@ -212,8 +212,7 @@ export class SegmentBuilder {
     try {
       return run()
     } catch (error) {
-      const code = errorCode(error)
-      this.#hasFailed ||= code !== 'ENOSPC' && code !== 'EDQUOT'
+      this.#hasFailed ||= !isFullDisk(error)
       throw error
     }
   }

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { probeName } from '../format/segment-name.ts'
 import { allocateAligned } from './aligned-buffer.ts'
-import { errorCode, FILE_MODE } from './directory.ts'
+import { errorCode, FILE_MODE, isFullDisk } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { openFlags, type SyncMethod, syncWith } from './sync-method.ts'
 import { writeWhole } from './whole-io.ts'
@@ -105,10 +105,9 @@ function prepareProbeFile(fs: FileSystem, path: string, bytes: number): string |
     fs.fullSync(fd)
     return undefined
   } catch (error) {
-    const code = errorCode(error)
-    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error
+    if (!isFullDisk(error)) throw error
     // A full disk is no reason not to open the log: its segments have their space already.
-    return `no space (${code})`
+    return `no space (${errorCode(error)})`
   } finally {
     fs.close(fd)
   }

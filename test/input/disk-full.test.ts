@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Log, openLog, type Producer, type SyncMethod } from '../../src/index.ts'
 import { eventually } from '../support/eventually.ts'
+import { openFaulty } from '../support/failing-log.ts'
 import { LogChild } from '../support/log-child.ts'
 import { causeCode, type Failure, failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
@@ -201,6 +202,23 @@ for (const type of ['ext4', 'tmpfs'] as const) {
     )
   }
 }
+
+test('a quota that is used up is a full disk, though Node has no name for its error', async () => {
+  const { log: first, faults, directory } = await openFaulty({}, 0)
+  commitAll(first, ['kept'])
+  await closeAll(first)
+  const full = { code: 'EDQUOT' }
+  // The owner in the LOCK file, and what `auto` measures with.
+  faults.fail('write-other', full)
+  faults.fail('write-probe', full)
+  const log = await openLog(directory, { ...SMALL, fileSystem: faults.fileSystem })
+  assert.match(log.environment.sync.warnings.join(), 'no space (EDQUOT)')
+  assert.equal(textsOf(log), ['kept'])
+  faults.fail('write-frame', full)
+  const failure = await failureWith('GROUPWAL_COMMIT_FAILED', log.connect().commit({ payload: 'x' }))
+  assert.is(causeCode(failure), 'EDQUOT', failure.stack)
+  await closeAll(log)
+})
 
 /** The segment loses its blocks, as on a file system that allocates at each overwrite; then there is room for a part. */
 async function failMidBatch(disk: SmallDisk, syncMethod: SyncMethod): Promise<void> {

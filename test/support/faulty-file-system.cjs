@@ -3,7 +3,7 @@
 // `data` says where its words are, so that only that file knows the layout.
 
 const { readSync } = require('node:fs')
-const { constants } = require('node:os')
+const { getSystemErrorName } = require('node:util')
 
 // Taken before a test can put traps upon Atomics: waiting here is no step of the protocol.
 const { add, load, notify, wait } = Atomics
@@ -124,8 +124,10 @@ function kindOf(bytes, offset) {
   return starts(HEADER_MAGIC) ? 'header' : 'other'
 }
 
+/** As Node makes them: it has no name for those that libuv does not know. */
 function systemError(errno, operation) {
-  const code = Object.keys(constants.errno).find((name) => constants.errno[name] === errno)
+  const name = getSystemErrorName(-errno)
+  const code = name.startsWith('Unknown') ? 'UNKNOWN' : name
   return Object.assign(new Error(`${code}: injected, ${operation}`), {
     code,
     errno: -errno,
