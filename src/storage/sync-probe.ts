@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { probeName } from '../format/segment-name.ts'
 import { allocateAligned } from './aligned-buffer.ts'
-import { errorCode, FILE_MODE, isFullDisk } from './directory.ts'
+import { errorCode, FILE_MODE, isFullDisk, listSegments } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import { openFlags, type SyncMethod, syncWith } from './sync-method.ts'
 import { writeWhole } from './whole-io.ts'
@@ -39,11 +39,17 @@ export function measureSyncMethods(
   nowMicros: () => number,
 ): SyncProbe {
   const probe: SyncProbe = { leastMicros: {}, refused: new Map(), unmeasuredBecause: undefined }
-  const path = join(directory, probeName(process.pid, Math.trunc(nowMicros())))
+  const ownPath = join(directory, probeName(process.pid, Math.trunc(nowMicros())))
   const block = allocateAligned(blockBytes)
   const trials: Trial[] = []
   try {
-    probe.unmeasuredBecause = prepareProbeFile(fs, path, methods.length * ROUNDS * blockBytes)
+    const { path, unmeasuredBecause } = prepareProbeFile(
+      fs,
+      directory,
+      ownPath,
+      methods.length * ROUNDS * blockBytes,
+    )
+    probe.unmeasuredBecause = unmeasuredBecause
     for (const [index, method] of methods.entries()) {
       const offset = index * ROUNDS * blockBytes
       attempt(probe, method, () =>
@@ -53,7 +59,7 @@ export function measureSyncMethods(
     if (probe.unmeasuredBecause === undefined) runTrials(fs, trials, block.bytes, probe, nowMicros)
   } finally {
     for (const { fd } of trials) fs.close(fd)
-    removeProbeFile(fs, path)
+    removeProbeFile(fs, ownPath)
   }
   for (const { method, samples } of trials) {
     if (samples.length === 0 || probe.refused.has(method)) continue
@@ -96,21 +102,38 @@ function attempt(probe: SyncProbe, method: SyncMethod, run: () => void): void {
   }
 }
 
-/** Returns why nothing can be written, if so. */
-function prepareProbeFile(fs: FileSystem, path: string, bytes: number): string | undefined {
-  const fd = fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, FILE_MODE)
+/** A file to open with each method, and why nothing can be written to it, if so. */
+interface ProbeFile {
+  path: string
+  unmeasuredBecause: string | undefined
+}
+
+function prepareProbeFile(fs: FileSystem, directory: string, path: string, bytes: number): ProbeFile {
+  let fd: number
+  try {
+    fd = fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, FILE_MODE)
+  } catch (error) {
+    // Full is also where no file can be made: XFS, or no inode is left. A segment tells as well what can be opened.
+    const segment = listSegments(fs, directory).segments.at(-1)
+    if (segment === undefined || !isFullDisk(error)) throw error
+    return { path: segment.path, unmeasuredBecause: noSpace(error) }
+  }
   try {
     // Blocks that exist already, as in a segment: growing a file costs twice as much.
     writeWhole(fs, fd, new Uint8Array(bytes), 0)
     fs.fullSync(fd)
-    return undefined
+    return { path, unmeasuredBecause: undefined }
   } catch (error) {
     if (!isFullDisk(error)) throw error
     // A full disk is no reason not to open the log: its segments have their space already.
-    return `no space (${errorCode(error)})`
+    return { path, unmeasuredBecause: noSpace(error) }
   } finally {
     fs.close(fd)
   }
+}
+
+function noSpace(error: unknown): string {
+  return `no space (${errorCode(error)})`
 }
 
 function removeProbeFile(fs: FileSystem, path: string): void {

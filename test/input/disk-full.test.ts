@@ -203,6 +203,30 @@ for (const type of ['ext4', 'tmpfs'] as const) {
   }
 }
 
+skipUnless(
+  test,
+  whyNoMounts({ type: 'tmpfs', bytes: MIB }),
+  'a log that was closed in order opens where no file can be made any more',
+  async () => {
+    const disk = new SmallDisk({ type: 'tmpfs', bytes: 16 * MIB })
+    try {
+      const directory = join(disk.path, 'log')
+      const first = await openLog(directory, SMALL)
+      commitAll(first, ['kept'])
+      await closeAll(first)
+      // Those of the mount and of the log's directory.
+      disk.remount(`nr_inodes=${readdirSync(directory).length + 2}`)
+      const log = await openLog(directory, SMALL)
+      assert.match(log.environment.sync.warnings.join(), 'no space (ENOSPC)')
+      commitAll(log, ['goes on'])
+      assert.equal(textsOf(log), ['kept', 'goes on'])
+      await closeAll(log)
+    } finally {
+      disk.remove()
+    }
+  },
+)
+
 test('a quota that is used up is a full disk, though Node has no name for its error', async () => {
   const { log: first, faults, directory } = await openFaulty({}, 0)
   commitAll(first, ['kept'])
