@@ -126,7 +126,10 @@ export class Closing {
     const phase = phaseOf(word)
     if (phase === PHASE_CLOSED || phase === PHASE_POISONED) return phase === PHASE_CLOSED
     phases.storeAbandoned(isUnfailed(phase))
-    return phases.changePhase(word, PHASE_CLOSED)
+    const isClosed = phases.changePhase(word, PHASE_CLOSED)
+    // It failed just now: what is closed later is a log that was settled.
+    if (!isClosed) phases.storeAbandoned(false)
+    return isClosed
   }
 
   /** After abandon: have the writes ended that were under way? */

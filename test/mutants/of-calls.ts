@@ -51,6 +51,36 @@ export const MUTANTS_OF_CALLS: readonly Mutant[] = [
     killedBy: { file: FAILURE, test: 'tells of an append that failed before a resume()' },
   },
   {
+    name: 'a flush whose beginning was cut off forgets the append that failed before it',
+    promise: 'P5',
+    edits: [
+      {
+        file: 'src/host/producer.ts',
+        find: 'if (entry.firstLsn === 0) entry.firstLsn = this.#flushes.begin',
+        replace: 'entry.firstLsn = this.#flushes.begin',
+      },
+    ],
+    killedBy: {
+      file: 'test/regression/review-cut-off.test.ts',
+      test: 'still tells of the append that failed before',
+    },
+  },
+  {
+    name: 'a failure after close() gave up speaks for what is being written behind it',
+    promise: 'P5',
+    edits: [
+      {
+        file: 'src/shared/phase.ts',
+        find: 'load(this.words, ABANDONED) === 1',
+        replace: 'load(this.words, ABANDONED) > 1',
+      },
+    ],
+    killedBy: {
+      file: 'test/regression/review-close.test.ts',
+      test: 'a frame that fails does not make that not-written',
+    },
+  },
+  {
     name: 'resume() does not note down which LSNs have failed',
     promise: 'P5',
     edits: [
