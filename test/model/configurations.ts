@@ -142,6 +142,7 @@ function explorationsWith(slots: number): Exploration[] {
     named('close gives up', [committing(2), givingUp()]),
     named('close gives up, 2 threads', [...repeat(2, 1), givingUp()], { bound: 1, method: 'dsync' }),
     named('close gives up, 1 failure', [committing(2), givingUp()], { limits: fault, bound: 1 }),
+    named('close gives up, 2 threads, 1 failure', [...repeat(2, 1), givingUp()], { limits: fault, bound: 1 }),
     named('close gives up, 1 death', [...repeat(2, 1), givingUp()], { limits: death, bound: 1 }),
     named('1 call cut off, 1 failure, resume', [cutOff(committing(2)), committing(1), resuming()], {
       limits: { ...death, faults: 1 },
