@@ -40,7 +40,11 @@ export class InternalWorkers {
     keeper.unref()
   }
 
-  /** Starts both from source that is embedded in the library, so that no bundler or preload can lose or change them. */
+  /**
+   * Starts both from source that is embedded in the library, so that no bundler or preload can lose or change them.
+   *
+   * @throws GroupWalError GROUPWAL_WORKER_START where the system has no threads left; none is left running then
+   */
   static async start(handle: LogHandle, keepSpares: number, events: WorkerEvents): Promise<InternalWorkers> {
     const [{ source: committerSource }, { source: keeperSource }] = await Promise.all([
       import('groupwal:worker/committer'),
@@ -48,12 +52,15 @@ export class InternalWorkers {
     ])
     const spawn = (source: string, name: string): Worker =>
       new Worker(source, { eval: true, execArgv: [], env: {}, workerData: handle, name })
-    return new InternalWorkers(
-      spawn(committerSource, 'groupwal-committer'),
-      spawn(keeperSource, 'groupwal-keeper'),
-      keepSpares,
-      events,
-    )
+    const started: Worker[] = []
+    try {
+      started.push(spawn(committerSource, 'groupwal-committer'))
+      started.push(spawn(keeperSource, 'groupwal-keeper'))
+    } catch (error) {
+      for (const worker of started) await worker.terminate()
+      throw notStarted(error)
+    }
+    return new InternalWorkers(started[0]!, started[1]!, keepSpares, events)
   }
 
   /** Asks the keeper to drop whole segments below `beforeLsn`. Resolves with how many there were. */
@@ -104,6 +111,11 @@ export class InternalWorkers {
     if (reply.error === undefined) waiting.resolve(reply.dropped)
     else waiting.reject(dropFailed(rebuildError(reply.error)))
   }
+}
+
+function notStarted(cause: unknown): GroupWalError {
+  const message = `an internal worker could not start: ${(cause as Error).message}`
+  return new GroupWalError('GROUPWAL_WORKER_START', message, { cause })
 }
 
 function keeperDied(): GroupWalError {

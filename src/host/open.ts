@@ -31,7 +31,7 @@ import { type OpenOptions, type ResolvedOptions, resolveOptions } from './option
  * @throws LockedError GROUPWAL_LOCKED naming the owner's pid; GROUPWAL_LOCK_UNAVAILABLE
  * @throws CorruptLogError where acknowledged data is damaged
  * @throws GroupWalError GROUPWAL_OPEN_FAILED, GROUPWAL_UNSUPPORTED_VERSION, GROUPWAL_FOREIGN_DIRECTORY,
- *   GROUPWAL_SYNC_METHOD_UNAVAILABLE, GROUPWAL_IO, GROUPWAL_LSN_EXHAUSTED
+ *   GROUPWAL_SYNC_METHOD_UNAVAILABLE, GROUPWAL_IO, GROUPWAL_LSN_EXHAUSTED, GROUPWAL_WORKER_START
  */
 export async function openLog(directory: string, options?: OpenOptions): Promise<Log> {
   const resolved = resolveOptions(directory, options)
