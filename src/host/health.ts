@@ -128,15 +128,24 @@ export class Health {
 
   /** Waits for the phase to change, without holding the process, and tells when the log fails. */
   #listenForFailure(): void {
-    const { phases, memory } = this.#context
+    const { phases } = this.#context
     const word = phases.phaseWord()
     const phase = phases.phase()
     // Told once, also when a resume is refused: the log has not come back in between.
     const { hasFailed } = this
-    if (hasFailed && !this.#isFailureTold) this.#tellFailure()
+    const isNews = hasFailed && !this.#isFailureTold
     this.#isFailureTold = hasFailed
-    if (phase === PHASE_CLOSED) return
-    const changed = waitAsync(memory.words, phases.phaseIndex(), word)
+    try {
+      if (isNews) this.#tellFailure()
+    } finally {
+      // Whatever a listener does: the log may be resumed, and fail again.
+      if (phase !== PHASE_CLOSED) this.#listenOn(word)
+    }
+  }
+
+  #listenOn(phaseWord: number): void {
+    const { phases, memory } = this.#context
+    const changed = waitAsync(memory.words, phases.phaseIndex(), phaseWord)
     if (changed === undefined) this.#listenForFailure()
     else void changed.then(() => this.#listenForFailure())
   }

@@ -9,6 +9,7 @@ import {
   VERDICT_DURABLE,
   VERDICT_NOT_WRITTEN,
 } from '../../src/shared/phase.ts'
+import { eventually } from '../support/eventually.ts'
 import { errorOf, openFaulty } from '../support/failing-log.ts'
 import { contentAfterReopen } from '../support/log-content.ts'
 import { causeCode, type Failure, failureOf, failureWith } from '../support/rejection.ts'
@@ -164,6 +165,45 @@ test("a failure that close() is the first to find is told by 'failed': the log d
   const reopened = await openLog(directory, REOPEN)
   assert.is.not(reopened.recovery.gap, undefined)
   await reopened.close()
+})
+
+test("'failed' is told once, also when its listener calls close()", async () => {
+  const { log, faults } = await openFaulty({}, 0)
+  let told = 0
+  const closed = new Promise<void>((resolve) => {
+    log.on('failed', () => {
+      told++
+      resolve(log.close())
+    })
+  })
+  faults.fail('write-frame', { code: 'EIO' })
+  await failureWith('GROUPWAL_COMMIT_FAILED', log.connect().commit({ payload: 'failed' }))
+  await closed
+  assert.is(told, 1)
+})
+
+test("a listener for 'failed' that throws is called again when the resumed log fails", async () => {
+  const { log, faults } = await openFaulty({}, 0)
+  const producer = log.connect()
+  let told = 0
+  const thrown: unknown[] = []
+  const onThrown = (error: unknown): void => void thrown.push(error)
+  process.on('unhandledRejection', onThrown)
+  try {
+    log.on('failed', () => {
+      throw told++
+    })
+    for (let failures = 1; failures <= 2; failures++) {
+      faults.fail('write-frame', { code: 'EIO' })
+      await failureWith('GROUPWAL_COMMIT_FAILED', producer.commit({ payload: 'failed' }))
+      await eventually('it is told', () => told === failures && thrown.length === failures)
+      await log.resume()
+    }
+  } finally {
+    process.off('unhandledRejection', onThrown)
+  }
+  producer.close()
+  await log.close()
 })
 
 function outcomeOf(thread: SimulatedThread, payload: string): string {
