@@ -221,7 +221,14 @@ class LogReader {
     this.#sawFrame = false
     if (!this.#isDropped(error)) throw this.#asReadFailure(error)
     const nextLsn = Math.max(this.#plan.fromLsn, walk?.chain.nextLsn ?? 0)
-    if (this.#yielded || ++this.#restarts > MAX_RESTARTS) throw this.#truncated(nextLsn, undefined)
+    if (!this.#yielded && ++this.#restarts <= MAX_RESTARTS) return
+    throw this.#isListed(error) ? this.#asReadFailure(error) : this.#truncated(nextLsn, undefined)
+  }
+
+  /** A link that leads nowhere, say to a disk that is not mounted, is missing but was not dropped. */
+  #isListed(error: unknown): boolean {
+    const { path } = error as { path?: unknown }
+    return listSegments(this.#fs, this.#directory).segments.some((segment) => segment.path === path)
   }
 
   /** Segments are dropped oldest first: one that is missing behind others that are there was not dropped. */

@@ -1,3 +1,5 @@
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -8,9 +10,11 @@ import {
 } from '../../src/errors.ts'
 import { segmentName } from '../../src/format/segment-name.ts'
 import { type ReadOptions, readRecords } from '../../src/read/reader.ts'
+import { createNodeFileSystem } from '../../src/storage/node-file-system.ts'
 import { withFailingClose } from '../support/failing-close.ts'
 import { HandmadeLog, noopPayload } from '../support/handmade-log.ts'
 import { MemoryFileSystem } from '../support/memory-file-system.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 function readFrom(fs: MemoryFileSystem, options?: ReadOptions): string[] {
   const found: string[] = []
@@ -329,6 +333,14 @@ test('segments that are dropped while they are read end the read with an error, 
     assert.is((error as ReadTruncatedError).lsn, seen.length + 1)
     assert.is(fs.openCount, 0)
   }
+})
+
+test('a link to a segment that leads nowhere is an error of the file system, nothing was dropped', () => {
+  const directory = temporaryDirectory()
+  symlinkSync(join(directory, 'not mounted', segmentName(1)), join(directory, segmentName(1)))
+  const error = errorOf(() => [...readRecords(createNodeFileSystem(), directory)])
+  assert.is(error.code, 'GROUPWAL_IO', error.message)
+  assert.is((error.cause as { code: string }).code, 'ENOENT')
 })
 
 test('a missing segment in the middle is damage, not a dropped one', () => {
