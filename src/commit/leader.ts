@@ -11,6 +11,7 @@ import type { FrameChain } from '../shared/control.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
 import { isUnfailed, PHASE_OPEN, PHASE_SEALING } from '../shared/phase.ts'
 import { emptySlotFields, type SlotFields } from '../shared/slots.ts'
+import { LOCK_LOST_ERRNO } from '../storage/ownership.ts'
 import type { CommitContext } from './context.ts'
 import { FrameWriter } from './frame-writer.ts'
 import { isClientGone } from './gone.ts'
@@ -217,7 +218,8 @@ export class Leader {
     const length = frameBytes(bodyBytes, context.memory.layout.blockBytes)
     this.roomFound = this.room.findRoom(length)
     if (this.roomFound === ROOM_FAILED) {
-      this.frames.poison.failHead('room', keeper.roomErrno())
+      const errno = keeper.roomErrno()
+      this.frames.poison.failHead(errno === LOCK_LOST_ERRNO ? 'lock' : 'room', errno)
       keeper.storeRoomErrno(0)
     }
     if (this.roomFound !== ROOM_YES) return STAGED_NOTHING

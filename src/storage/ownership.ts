@@ -1,5 +1,4 @@
 import { constants } from 'node:fs'
-import { constants as osConstants } from 'node:os'
 import { join } from 'node:path'
 import { LOCK_FILE_NAME } from '../format/segment-name.ts'
 import { closeQuietly, FILE_MODE } from './directory.ts'
@@ -52,8 +51,13 @@ export class Ownership {
   }
 }
 
+/** In place of an errno, and larger than any. */
+export const LOCK_LOST_ERRNO = 4096
+
 /** What whoever finds the directory lost fails with. */
 export function lockLost(): Error {
-  const { ESTALE } = osConstants.errno
-  return Object.assign(new Error('the directory was opened anew'), { code: 'ESTALE', errno: -ESTALE })
+  return Object.assign(new Error('the directory was opened anew'), {
+    code: 'LOCK_LOST',
+    errno: -LOCK_LOST_ERRNO,
+  })
 }

@@ -133,6 +133,22 @@ test('a log whose opener has ended fails when somebody else opens the directory,
   await log.close()
 })
 
+test('so it does when the next commit needs another segment first', async () => {
+  const directory = temporaryDirectory()
+  const owner = new Worker(deserterUrl, { workerData: directory })
+  const [handle] = (await once(owner, 'message')) as [LogHandle]
+  const producer = connect(handle)
+  owner.postMessage('end')
+  await once(owner, 'exit')
+  const payload = 'x'.repeat(900_000)
+  assert.is(producer.commitSync({ payload }).lsn, 2)
+  const log = await openLog(directory, { segmentBytes: 1 << 20 })
+  const failure = await failureWith('GROUPWAL_COMMIT_FAILED', () => producer.commitSync({ payload }))
+  assert.equal([failure.outcome, causeCode(failure)], ['not-written', 'LOCK_LOST'], failure.stack)
+  producer.close()
+  await log.close()
+})
+
 test('a process that leaves its log open ends by itself, and what it committed is there', async () => {
   const directory = temporaryDirectory()
   const child = spawn(process.execPath, [fileURLToPath(openAndLeaveUrl), directory], {
