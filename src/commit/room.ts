@@ -1,3 +1,4 @@
+import { CLIENT_OPENER } from '../shared/clients.ts'
 import type { Control } from '../shared/control.ts'
 import type { KeeperWords } from '../shared/keeper-words.ts'
 import type { CommitContext } from './context.ts'
@@ -78,11 +79,22 @@ export class Room {
     return ROOM_ASKED
   }
 
-  /** A keeper that has not started yet is not gone. */
+  /** A keeper that has not started yet is not gone, unless the thread that started it is: it ends with that. */
   private keeperIsGone(): boolean {
-    const { clients, liveness } = this.context
     const client = this.keeper.keeperClient()
-    if (client === 0) return false
+    return client === 0 ? this.openerIsGone() : this.hasEnded(client)
+  }
+
+  private openerIsGone(): boolean {
+    const { clients } = this.context
+    for (let client = 1; client <= clients.usedCount(); client++) {
+      if (clients.kindOf(client) === CLIENT_OPENER) return this.hasEnded(client)
+    }
+    return false
+  }
+
+  private hasEnded(client: number): boolean {
+    const { clients, liveness } = this.context
     const thread = clients.threadOf(client)
     if (thread === 0 || clients.isReportedDead(client)) return true
     return liveness.threadState(thread, clients.startTicksOf(client)) === THREAD_GONE

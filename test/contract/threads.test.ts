@@ -149,6 +149,16 @@ test('so it does when the next commit needs another segment first', async () => 
   await log.close()
 })
 
+test('threads whose opener ended before its segment-keeper had started go on into the next segments', async () => {
+  const owner = new Worker(deserterUrl, { workerData: temporaryDirectory() })
+  const [handle] = (await once(owner, 'message')) as [LogHandle]
+  const producer = connect(handle)
+  owner.postMessage('end')
+  await once(owner, 'exit')
+  for (const lsn of [2, 3, 4]) assert.is(producer.commitSync({ payload: 'x'.repeat(900_000) }).lsn, lsn)
+  producer.close()
+})
+
 test('a process that leaves its log open ends by itself, and what it committed is there', async () => {
   const directory = temporaryDirectory()
   const child = spawn(process.execPath, [fileURLToPath(openAndLeaveUrl), directory], {
