@@ -8,6 +8,7 @@ import { segmentName } from '../../src/format/segment-name.ts'
 import { CorruptLogError, type Log, openLog, ReadTruncatedError } from '../../src/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
+import { untilNextSegmentReady } from '../support/keeper-rest.ts'
 import { openFiles, openFilesIn } from '../support/open-files.ts'
 import { failureOf, failureWith } from '../support/rejection.ts'
 import { skipNow } from '../support/skip.ts'
@@ -112,6 +113,8 @@ test('truncateBefore drops whole segments only: every record from lsn on stays',
 test('dropped segments are recycled: the files serve again as new segments', async () => {
   const log = await openSmallLog({ keepSpares: 2 })
   await fillSegments(log, 4)
+  // Else it may yet be made of one of the two spares.
+  await untilNextSegmentReady(log)
   const inodes = segmentNames(log).map((name) => inodeOf(log, name))
   await log.truncateBefore(log.durableLsn)
   const spares = readdirSync(log.directory).filter((name) => name.startsWith('spare-'))

@@ -14,6 +14,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checksum } from '../../src/format/checksum.ts'
 import { LockedError, openLog } from '../../src/index.ts'
+import { untilNextSegmentReady } from '../support/keeper-rest.ts'
 import { LogChild } from '../support/log-child.ts'
 import { openFiles } from '../support/open-files.ts'
 import { causeCode, failureOf, failureWith } from '../support/rejection.ts'
@@ -63,6 +64,8 @@ test('files are made for their owner only, folders too, whatever the umask allow
     const producer = log.connect()
     const payload = Buffer.alloc(900_000)
     while (log.stats().rotations < 3) producer.commitSync({ payload })
+    // From here on no file gets another name between the two looks at it.
+    await untilNextSegmentReady(log)
     await log.truncateBefore(log.durableLsn)
     const names = readdirSync(log.directory)
     for (const kind of ['wal-', 'spare-', 'LOCK']) {
