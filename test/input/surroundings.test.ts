@@ -99,14 +99,18 @@ for (const [direction, offsetMs] of [
     const gate = new Gate()
     const log = await openSmallLog({ stallWarnMs: 50, fileSystem: gate.fileSystem })
     const producer = log.connect()
+    // Told once: it may be before this thread, should it be held up, hears that the write is held.
+    const stalled = once(log, 'stalled')
     gate.shut()
-    producer.append({ payload: 'held' })
-    await gate.untilHeld(1)
-    const committed = producer.commit({ payload: 'behind' })
     const realNow = Date.now
+    // Of this thread only, which looks for the stall. The write begins in the committer, whose clock stays right.
     Date.now = () => realNow() + offsetMs
+    let committed: Promise<unknown>
     try {
-      const [{ lastsMs }] = await once(log, 'stalled')
+      producer.append({ payload: 'held' })
+      await gate.untilHeld(1)
+      committed = producer.commit({ payload: 'behind' })
+      const [{ lastsMs }] = await stalled
       assert.ok(lastsMs >= 50 && lastsMs < 60_000, `${lastsMs} ms`)
     } finally {
       Date.now = realNow
