@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openLog } from '../../src/index.ts'
+import { untilCommitterSleeps } from '../support/committer-sleep.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import workerUrl from './group-commit.worker.ts?url'
 
@@ -40,6 +41,8 @@ test('concurrent_group_commit: ten writers are all durable, and all ten records 
 test('promise commits of one turn share a sync', async () => {
   const log = await openLog(temporaryDirectory())
   const producer = log.connect()
+  // One that starts in the midst of the turn takes what it finds, again and again.
+  await untilCommitterSleeps(log)
   const results = await Promise.all(
     Array.from({ length: 100 }, (_, index) => producer.commit({ payload: `p${index}` })),
   )
