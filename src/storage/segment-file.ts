@@ -250,16 +250,22 @@ export class SegmentBuilder {
   }
 }
 
+/** One that has a second name, as in a backup made of hard links, is not ours to write over: it only loses this name. */
 function largestSpare(fs: FileSystem, spares: NumberedFile[]): { path: string; size: number } | undefined {
   let largest: { path: string; size: number } | undefined
   for (const { path } of spares) {
-    const fd = fs.open(path, constants.O_RDONLY, FILE_MODE)
-    try {
-      const size = fs.fileSize(fd)
-      if (largest === undefined || size > largest.size) largest = { path, size }
-    } finally {
-      fs.close(fd)
-    }
+    const { size, links } = inspectSpare(fs, path)
+    if (links > 1) fs.unlink(path)
+    else if (largest === undefined || size > largest.size) largest = { path, size }
   }
   return largest
+}
+
+function inspectSpare(fs: FileSystem, path: string): { size: number; links: number } {
+  const fd = fs.open(path, constants.O_RDONLY, FILE_MODE)
+  try {
+    return { size: fs.fileSize(fd), links: fs.linkCount(fd) }
+  } finally {
+    fs.close(fd)
+  }
 }

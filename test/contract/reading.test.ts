@@ -1,10 +1,10 @@
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, statSync, writeSync } from 'node:fs'
+import { closeSync, linkSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { segmentName } from '../../src/format/segment-name.ts'
+import { segmentName, spareName } from '../../src/format/segment-name.ts'
 import { CorruptLogError, type Log, openLog, ReadTruncatedError } from '../../src/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { Gate } from '../support/gate.ts'
@@ -13,6 +13,7 @@ import { openFiles, openFilesIn } from '../support/open-files.ts'
 import { failureOf, failureWith } from '../support/rejection.ts'
 import { skipNow } from '../support/skip.ts'
 import { openSmallLog, textsOf } from '../support/small-log.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 import sequenceUrl from './sequence.worker.ts?url'
 
 test('read returns what is durable when it is called: nothing that is only published, nothing that comes later', async () => {
@@ -250,6 +251,33 @@ function countUnused(log: Log, names: string[]): number {
 function inodeOf(log: Log, name: string): number {
   return statSync(join(log.directory, name)).ino
 }
+
+test('a dropped segment that has a second name is not written over', async () => {
+  const log = await openSmallLog({ keepSpares: 2 })
+  await fillSegments(log, 4)
+  const backup = temporaryDirectory()
+  const names = segmentNames(log).slice(0, 4)
+  for (const name of names) linkSync(join(log.directory, name), join(backup, name))
+  const before = names.map((name) => readFileSync(join(backup, name)))
+  assert.is(await log.truncateBefore(log.durableLsn), 4)
+  await fillSegments(log, 6)
+  for (const [index, name] of names.entries()) {
+    assert.ok(before[index].equals(readFileSync(join(backup, name))), name)
+    assert.is(statSync(join(backup, name)).nlink, 1, 'its name in the log is gone')
+  }
+  await log.close()
+})
+
+test('a second name of a segment in the log itself, which is a spare, does not make that written over', async () => {
+  const log = await openSmallLog({ keepSpares: 2 })
+  await fillSegments(log, 2)
+  await log.close()
+  linkSync(join(log.directory, segmentName(1)), join(log.directory, spareName(99)))
+  const again = await openLog(log.directory, { segmentBytes: 1 << 20 })
+  const lsns = await fillSegments(again, 3)
+  assert.is([...again.read()].length, lsns.at(-1))
+  await again.close()
+})
 
 test('truncateBefore() that cannot read a segment says why, with class and fields of the cause', async () => {
   const log = await openSmallLog({ keepSpares: 0 })

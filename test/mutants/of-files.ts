@@ -277,4 +277,10 @@ export const MUTANTS_OF_FILES: readonly Mutant[] = [
       test: 'a reader that began before is not stopped by what is committed meanwhile',
     },
   },
+  {
+    name: 'a spare that has a second name is written over',
+    promise: 'P3',
+    edits: [{ file: 'src/storage/segment-file.ts', find: 'if (links > 1)', replace: 'if (links < 1)' }],
+    killedBy: { file: 'test/contract/reading.test.ts', test: 'that has a second name is not written over' },
+  },
 ]
