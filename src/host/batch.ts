@@ -1,7 +1,7 @@
 import type { EncodableRecord } from '../commit/appender.ts'
 import { granulesOfRecord } from '../commit/prefix.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
-import { describe, type RecordInput, type RecordReader } from './record-input.ts'
+import { byteCountOf, describe, type RecordInput, type RecordReader } from './record-input.ts'
 
 /** Records that get one reservation: checked, and ready to be encoded. */
 export interface Batch {
@@ -22,8 +22,13 @@ export function readBatch(inputs: unknown, reader: RecordReader, maxGranules: nu
   for (const input of inputs as RecordInput[]) {
     const record = reader.readRecord(input)
     // Text lies in the reader's own buffer, which the next record overwrites.
-    batch.records.push(typeof input.payload === 'string' ? copyOf(record) : { ...record })
+    batch.records.push(reader.isOverwrittenNext ? copyOf(record) : { ...record })
     batch.granules += granulesOfRecord(record.length)
+  }
+  // A getter of a later record may have shortened or given away what an earlier one holds.
+  for (const { payload, length } of batch.records) {
+    if (byteCountOf(payload) >= length) continue
+    throw new TypeError('the payload of a record became shorter while others were read')
   }
   if (batch.granules > maxGranules) {
     throw new RangeError(

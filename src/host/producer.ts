@@ -187,10 +187,12 @@ export class Producer {
   /** As commitSync, without blocking: many may be pending. Keeps its thread alive until it is settled. */
   commit(record: RecordInput, options?: AsyncWaitOptions): Promise<CommitResult> {
     return new Promise((resolve, reject) => {
-      const current = this.#reader.readRecord(record)
       const entry = pendingEntry(PENDING_COMMIT, resolve, reject)
+      // Before the record is read: options may run code of the caller's, which may use the reader.
       if (this.#giveUpLater(entry, options)) return
       try {
+        const current = this.#reader.readRecord(record)
+        if (entry.isSettled) return
         this.#placer.enter()
         if (!this.#async.hasQueued && this.#placer.tryReserve(granulesOfRecord(current.length), 1)) {
           this.#noteReserved(entry, 1)
@@ -209,10 +211,11 @@ export class Producer {
   /** As commitBatchSync, without blocking. */
   commitBatch(records: readonly RecordInput[], options?: AsyncWaitOptions): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
-      const batch = readBatch(records, this.#reader, this.#context.ring.maxReservationGranules)
       const entry = pendingEntry(PENDING_BATCH, resolve, reject)
       if (this.#giveUpLater(entry, options)) return
       try {
+        const batch = readBatch(records, this.#reader, this.#context.ring.maxReservationGranules)
+        if (entry.isSettled) return
         this.#placer.enter()
         if (!this.#async.hasQueued && this.#placer.tryReserve(batch.granules, batch.records.length)) {
           this.#publishReserved(entry, batch)

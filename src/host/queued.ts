@@ -53,5 +53,7 @@ export class Queued {
       if (!this.withdrawn.delete(commit.entry)) return
       this.commits.shift()
     }
+    // One that was given up while its record was read never came here.
+    this.withdrawn.clear()
   }
 }

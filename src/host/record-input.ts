@@ -15,6 +15,16 @@ export interface RecordInput {
   vshardId?: number
 }
 
+const typedArrayPrototype: object = Object.getPrototypeOf(Uint8Array.prototype)
+const lengthOf = Object.getOwnPropertyDescriptor(typedArrayPrototype, 'length')!.get as (
+  this: Uint8Array,
+) => number
+
+/** How many bytes there are, whatever the object says. */
+export function byteCountOf(bytes: Uint8Array): number {
+  return lengthOf.call(bytes)
+}
+
 /** UTF-8 of short strings goes here: nothing is allocated for them. */
 const TEXT_BYTES = 65536
 
@@ -52,12 +62,13 @@ export class RecordReader {
       throw new TypeError(`record must be an object with a payload, got ${describe(record)}`)
     }
     const { current } = this
-    const { recordType, vshardId, tenantId } = record
+    // All of it before anything is kept: a getter may call the producer, which reads another record into `current`.
+    const { recordType, vshardId, tenantId, payload } = record
     current.recordType = recordType === undefined ? DEFAULT_RECORD_TYPE : checkRecordType(recordType)
     current.vshardId = vshardId === undefined ? 0 : checkInteger('vshardId', vshardId, 0xffff)
     current.tenantId = tenantId === undefined ? 0 : checkInteger('tenantId', tenantId, 0xffffffff)
     current.continues = false
-    this.readPayload(record.payload)
+    this.readPayload(payload)
     return current
   }
 
@@ -66,20 +77,30 @@ export class RecordReader {
     if (typeof payload === 'string') {
       this.readText(payload)
     } else if (isUint8Array(payload)) {
-      if (payload.length === 0 && isDetached(payload))
-        throw new TypeError('record.payload is a detached Uint8Array')
-      current.payload = payload
-      current.length = payload.length
+      const length = byteCountOf(payload)
+      if (length === 0 && isDetached(payload)) throw new TypeError('record.payload is a detached Uint8Array')
+      this.checkLength(length)
+      // What a class of the caller's own says of its length, or does in its methods, is not asked.
+      current.payload = isPlain(payload) ? payload : new Uint8Array(payload)
+      current.length = length
     } else {
       throw new TypeError(`record.payload must be a Uint8Array or a string, got ${describe(payload)}`)
     }
     current.from = 0
-    if (current.length > this.maxPayloadBytes) {
-      throw new RangeError(
-        `record.payload has ${current.length} bytes, the limit is ${this.maxPayloadBytes}; ` +
-          'the options maxBatchBytes, ringBytes and segmentBytes raise it',
-      )
-    }
+    this.checkLength(current.length)
+  }
+
+  private checkLength(length: number): void {
+    if (length <= this.maxPayloadBytes) return
+    throw new RangeError(
+      `record.payload has ${length} bytes, the limit is ${this.maxPayloadBytes}; ` +
+        'the options maxBatchBytes, ringBytes and segmentBytes raise it',
+    )
+  }
+
+  /** The bytes of `current` lie where the next text goes. */
+  get isOverwrittenNext(): boolean {
+    return this.current.payload === this.text
   }
 
   private readText(text: string): void {
@@ -138,6 +159,11 @@ export function describe(value: unknown): string {
 
 function isWellFormed(text: string): boolean {
   return (text as unknown as { isWellFormed(): boolean }).isWellFormed()
+}
+
+function isPlain(bytes: Uint8Array): boolean {
+  const prototype: unknown = Object.getPrototypeOf(bytes)
+  return prototype === Buffer.prototype || prototype === Uint8Array.prototype
 }
 
 /** Its buffer was given away, or is too short for this view by now. Both make its methods throw. */
