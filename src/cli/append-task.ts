@@ -101,8 +101,7 @@ async function commitOne(
 }
 
 function recordOf(bytes: Uint8Array, settings: AppendSettings): RecordInput {
-  if (settings.ndjson)
-    return recordFromJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString())
+  if (settings.ndjson) return recordFromJson(bytes)
   const { recordType, tenantId, vshardId } = settings
   const record: RecordInput = { payload: bytes }
   if (recordType !== undefined) record.recordType = recordType

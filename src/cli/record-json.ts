@@ -37,7 +37,10 @@ export function recordToJson(record: LogRecord): string {
  *
  * @throws SyntaxError, TypeError
  */
-export function recordFromJson(line: string): RecordInput {
+export function recordFromJson(bytes: Uint8Array): RecordInput {
+  // Else what is not would be stored as U+FFFD.
+  if (!isUtf8(bytes)) throw new TypeError('the line is not UTF-8')
+  const line = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
   const json: unknown = JSON.parse(line)
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new TypeError('the line is not a JSON object')

@@ -125,6 +125,15 @@ const SMALL_RING = ['--ring-bytes', '64k', '--segment-bytes', '1m']
 /** Half the ring, without the record's header. */
 const LARGEST_PAYLOAD = 32_744
 
+test('a line of NDJSON that is not UTF-8 is named, and neither it nor what stands behind it is committed: 1', async () => {
+  const directory = join(temporaryDirectory(), 'log')
+  const lines = Buffer.from('{"payload":"good"}\n{"payload":"a\xffb"}\n{"payload":"behind"}\n', 'latin1')
+  const { code, stderr } = await runCli(['append', directory, '--ndjson'], lines)
+  assert.equal(await payloadsOf(directory), ['good'])
+  assert.is(code, 1)
+  assert.match(stderr, /line 2: the line is not UTF-8/)
+})
+
 test('a payload over the limit is named with its line and the options that raise the limit, and no line behind it is committed: 1', async () => {
   const directory = join(temporaryDirectory(), 'log')
   const input = `short\n${'long'.repeat(20_000)}\nbehind\n`
