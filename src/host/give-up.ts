@@ -74,6 +74,7 @@ export function giveUpLater(
     )
   }
   const giveUp: typeof settle = (code, why, cause) => {
+    if (entry.isSettled) return
     onGivenUp(entry)
     settle(code, why, cause)
   }
@@ -96,8 +97,9 @@ export function giveUpLater(
 /** By what is used of it: signals of other realms, and of packages that bring their own, are as good. */
 function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined) return undefined
-  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
-  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return signal as AbortSignal
+  const { aborted, addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignal>
+  const hasListeners = typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  if (typeof aborted === 'boolean' && hasListeners) return signal as AbortSignal
   throw new TypeError(`signal must be an AbortSignal, got ${describe(signal)}`)
 }
 

@@ -92,7 +92,10 @@ export function lsnOfEntry({ kind, firstLsn, lastLsn }: PendingEntry): number {
   return kind === PENDING_FLUSH ? lastLsn : firstLsn
 }
 
-/** Settles an entry as durable. The promise first: when this is cut off, it may be done again. */
+/**
+ * Settles an entry as durable. The promise first: when this is cut off, it may be done again. The release last: a signal
+ * whose removeEventListener throws does so once, and not whenever the entries behind this one are to be settled.
+ */
 export function resolveEntry(entry: PendingEntry): void {
   if (entry.isSettled) return
   const resolve = entry.resolve as (result: unknown) => void
@@ -100,13 +103,13 @@ export function resolveEntry(entry: PendingEntry): void {
   else if (entry.kind === PENDING_BATCH) {
     resolve({ firstLsn: entry.firstLsn, lastLsn: entry.lastLsn, durable: true } satisfies BatchResult)
   } else resolve(undefined)
-  entry.release?.()
   entry.isSettled = true
+  entry.release?.()
 }
 
 export function rejectEntry(entry: PendingEntry, error: GroupWalError | Error): void {
   if (entry.isSettled) return
   entry.reject(error)
-  entry.release?.()
   entry.isSettled = true
+  entry.release?.()
 }

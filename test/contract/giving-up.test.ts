@@ -81,10 +81,28 @@ test('a commit whose signal was aborted before is not written and takes no LSN',
   })
 })
 
+/** With it a promise could be settled, but none behind it. */
+const HALF_SIGNAL = { aborted: false, addEventListener: () => {} }
+
+test('a signal that throws when its listener is taken off holds up no other promise', async () => {
+  const log = await openSmallLog()
+  const producer = log.connect()
+  const thrown = once(process, 'uncaughtException')
+  const removeEventListener = (): void => {
+    throw new Error('not taken off')
+  }
+  const signal = { ...HALF_SIGNAL, removeEventListener } as unknown as AbortSignal
+  const first = producer.commit({ payload: 'first' }, { signal })
+  const second = producer.commit({ payload: 'second' }, { timeoutMs: 2000 })
+  assert.equal([(await first).lsn, (await second).lsn], [1, 2])
+  assert.is((await thrown)[0].message, 'not taken off')
+  await log.close()
+})
+
 test('what is no signal is a TypeError that says what it is, and nothing is written', async () => {
   const log = await openSmallLog()
   const producer = log.connect()
-  for (const wrong of [new AbortController(), null, 5, 'abort', {}, { aborted: false }]) {
+  for (const wrong of [new AbortController(), null, 5, 'abort', {}, { aborted: false }, HALF_SIGNAL]) {
     const options = { signal: wrong as AbortSignal }
     for (const call of [
       () => producer.commit({ payload: 'x' }, options),
