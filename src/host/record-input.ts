@@ -80,8 +80,9 @@ export class RecordReader {
       const length = byteCountOf(payload)
       if (length === 0 && isDetached(payload)) throw new TypeError('record.payload is a detached Uint8Array')
       this.checkLength(length)
-      // What a class of the caller's own says of its length, or does in its methods, is not asked.
-      current.payload = isPlain(payload) ? payload : new Uint8Array(payload)
+      // What it says of its length, or a class of the caller's does in its methods, is not asked later on.
+      const isAsItSays = isPlain(payload) && payload.length === length
+      current.payload = isAsItSays ? payload : new Uint8Array(payload)
       current.length = length
     } else {
       throw new TypeError(`record.payload must be a Uint8Array or a string, got ${describe(payload)}`)

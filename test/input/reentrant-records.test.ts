@@ -96,6 +96,17 @@ for (const length of [-4096, Number.NaN, 0.5, 2, 1e9]) {
   })
 }
 
+test('the bytes of a payload are stored whole, also when it has a length of its own', async () => {
+  await withProducer({}, async (log, producer) => {
+    for (const byteLength of [5, 100, 6000]) {
+      const payload = Buffer.alloc(byteLength, 'x')
+      Object.defineProperty(payload, 'length', { value: 2 })
+      await producer.commit({ payload })
+      assert.is(textsOf(log).at(-1), 'x'.repeat(byteLength))
+    }
+  })
+})
+
 test('a commit that waits for ring space keeps the bytes of a payload whose class has a subarray of its own', async () => {
   class Odd extends Uint8Array {
     override subarray(): Uint8Array<ArrayBuffer> {
