@@ -101,7 +101,12 @@ export class RecordEncoder {
     const end = at + granules * GRANULE_WORDS
     targetWords.fill(0, end - GRANULE_WORDS, end)
     this.writeHeader(targetWords, at, fields, length)
-    copyBytes(targetBytes, at * 4 + RECORD_HEADER_BYTES, payload, from, length)
+    // Through a view of just these bytes: a payload that another thread makes longer meanwhile must not reach into the
+    // next record. In private memory, where the shorter ones are put together, that would do no harm.
+    targetBytes.set(
+      new Uint8Array(payload.buffer, payload.byteOffset + from, length),
+      at * 4 + RECORD_HEADER_BYTES,
+    )
     this.writeChecksum(at, granules)
   }
 
