@@ -23,6 +23,21 @@ const PROGRAM = `
   step('rename', () => fs.renameSync(path, path + '2'))
   console.log(JSON.stringify(told))
 `
+/** Writes in this thread, in one of libuv's, and in this one again. */
+const TWO_THREADS = `
+  const fs = require('node:fs')
+  const told = {}
+  const step = (name, run) => {
+    try { told[name] = run() } catch (error) { told[name] = error.code }
+  }
+  const fd = fs.openSync(process.argv[1], 'w+')
+  step('first', () => fs.writeSync(fd, Buffer.from('abcd'), 0, 4, 0))
+  fs.write(fd, Buffer.from('efgh'), 0, 4, 4, (error, count) => {
+    told.other = error ? error.code : count
+    step('again', () => fs.writeSync(fd, Buffer.from('ijkl'), 0, 4, 8))
+    console.log(JSON.stringify(told))
+  })
+`
 const NAME = 'wal-00000000000000000001.seg'
 
 interface Outcome {
@@ -33,7 +48,7 @@ interface Outcome {
   content: string
 }
 
-function run(rules: Rule[], check: (outcome: Outcome) => void, phase = 1): void {
+function run(rules: Rule[], check: (outcome: Outcome) => void, phase = 1, program = PROGRAM): void {
   mkdirSync('.cache', { recursive: true })
   const base = mkdtempSync(join(process.cwd(), '.cache', 'shim-'))
   const root = join(base, 'root')
@@ -43,7 +58,7 @@ function run(rules: Rule[], check: (outcome: Outcome) => void, phase = 1): void 
     for (const [index, rule] of rules.entries()) shim.setRule(index, rule)
     shim.setPhase(phase)
     const path = join(root, NAME)
-    const { stdout, signal } = spawnSync(process.execPath, ['-e', PROGRAM, path], {
+    const { stdout, signal } = spawnSync(process.execPath, ['-e', program, path], {
       encoding: 'utf8',
       env: { ...process.env, ...shim.environment(root) },
     })
@@ -107,6 +122,23 @@ skipUnless(test, reason, 'one call fails, and those behind it as the rule says',
     assert.is(content, 'abcdefghABC')
   })
 })
+
+skipUnless(
+  test,
+  reason,
+  'what follows upon a call, so many times, is of the same thread; without an end, of all',
+  () => {
+    for (const [calls, other] of [
+      [1, 4],
+      [Number.POSITIVE_INFINITY, 'ENOSPC'],
+    ] as const) {
+      const next: Rule['next'] = { ops: ['write'], action: { type: 'fail', code: 'ENOSPC' }, calls }
+      const check = ({ told }: Outcome): void =>
+        assert.equal(told, { first: 'EIO', other, again: 'ENOSPC' }, `${calls} calls`)
+      run([rule('write', 1, { type: 'fail', code: 'EIO' }, next)], check, 1, TWO_THREADS)
+    }
+  },
+)
 
 skipUnless(test, reason, 'libuv goes on with a write that falls short, so that alone harms nobody', () => {
   run([rule('write', 2, { type: 'short', bytes: 3 })], ({ told, shim, content }) => {

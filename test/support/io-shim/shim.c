@@ -32,8 +32,11 @@ enum { WORDS = 8192, KINDS = 128, PHASES = 24, RULES = 4, FOREVER = 0xffffffffu 
 /* Words of the mapped file. */
 enum { PHASE = 0, GATE = 1, UNCOUNTED = 2, TRACE_NEXT = 3, RULE = 16, RULE_WORDS = 16, COUNTS = 128 };
 enum { TRACE = COUNTS + PHASES * KINDS, TRACE_ENTRIES = 1024, TRACE_WORDS = 4 };
-/* Words of a rule. THEN_LEFT calls of the operations in THEN_OPS that follow the first are treated as THEN says. */
-enum { ARMED, ON_PHASE, ON_KIND, ON_NTH, ACTION, VALUE, THEN_ACTION, THEN_VALUE, THEN_LEFT, THEN_OPS, FIRED };
+/*
+ * Words of a rule. THEN_LEFT calls of the operations in THEN_OPS that follow the first are treated as THEN says: calls of
+ * any thread when there is no end of them, else of THREAD, which made the first: as when libuv goes on behind a short write.
+ */
+enum { ARMED, ON_PHASE, ON_KIND, ON_NTH, ACTION, VALUE, THEN_ACTION, THEN_VALUE, THEN_LEFT, THEN_OPS, FIRED, THREAD };
 enum { RULE_OFF = 0, RULE_ARMED = 1, RULE_TRIGGERED = 2 };
 
 enum { MOST_FDS = 65536 };
@@ -123,13 +126,14 @@ static int consult(uint32_t rule, uint32_t phase, uint32_t kind, uint32_t nth, s
     if (!__atomic_compare_exchange_n(&words[rule + ARMED], &expected, RULE_TRIGGERED, 0, __ATOMIC_SEQ_CST,
                                      __ATOMIC_SEQ_CST))
       return 0;
+    __atomic_store_n(&words[rule + THREAD], (uint32_t)gettid(), __ATOMIC_SEQ_CST);
     *verdict = (struct verdict){load(rule + ACTION), load(rule + VALUE)};
     return 1;
   }
   if (state != RULE_TRIGGERED || (load(rule + THEN_OPS) >> (kind / ROLES) & 1) == 0) return 0;
   for (;;) {
     uint32_t left = load(rule + THEN_LEFT);
-    if (left == 0) return 0;
+    if (left == 0 || (left != FOREVER && load(rule + THREAD) != (uint32_t)gettid())) return 0;
     if (left != FOREVER && !__atomic_compare_exchange_n(&words[rule + THEN_LEFT], &left, left - 1, 0,
                                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
       continue;

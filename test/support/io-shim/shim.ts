@@ -58,7 +58,7 @@ export interface Call {
   nth: number
 }
 
-/** What happens to one call and, if wanted, to those behind it, in whatever phase. */
+/** What happens to one call and, if wanted, to those behind it, in whatever phase: of the same thread, unless they have no end. */
 export interface Rule {
   call: Call
   action: Action
@@ -169,6 +169,8 @@ export class IoShim {
       typeNumberOf(action),
       parameterOf(action),
       ...nextAll,
+      // How often it fired, and the thread that it fired in first.
+      0,
       0,
     ])
     this.#store(at, [1])
