@@ -1,3 +1,4 @@
+import { copyBytes, viewOf } from './bytes.ts'
 import { checksum } from './checksum.ts'
 import {
   GRANULE_BYTES,
@@ -103,10 +104,7 @@ export class RecordEncoder {
     this.writeHeader(targetWords, at, fields, length)
     // Through a view of just these bytes: a payload that another thread makes longer meanwhile must not reach into the
     // next record. In private memory, where the shorter ones are put together, that would do no harm.
-    targetBytes.set(
-      new Uint8Array(payload.buffer, payload.byteOffset + from, length),
-      at * 4 + RECORD_HEADER_BYTES,
-    )
+    targetBytes.set(viewOf(payload, from, length), at * 4 + RECORD_HEADER_BYTES)
     this.writeChecksum(at, granules)
   }
 
@@ -122,13 +120,4 @@ export class RecordEncoder {
     const start = at * 4
     this.targetWords[at] = checksum(this.targetBytes.subarray(start + 4, start + granules * GRANULE_BYTES))
   }
-}
-
-/** Short copies by a loop: a call of `set` with its view costs more. */
-function copyBytes(target: Uint8Array, at: number, source: Uint8Array, from: number, length: number): void {
-  if (length > 64) {
-    target.set(from === 0 && length === source.length ? source : source.subarray(from, from + length), at)
-    return
-  }
-  for (let index = 0; index < length; index++) target[at + index] = source[from + index]
 }

@@ -1,7 +1,8 @@
 import type { EncodableRecord } from '../commit/appender.ts'
 import { granulesOfRecord } from '../commit/prefix.ts'
+import { byteCountOf, copyBytes } from '../format/bytes.ts'
 import { GRANULE_SHIFT } from '../shared/layout.ts'
-import { byteCountOf, describe, type RecordInput, type RecordReader } from './record-input.ts'
+import { describe, type RecordInput, type RecordReader } from './record-input.ts'
 
 /** Records that get one reservation: checked, and ready to be encoded. */
 export interface Batch {
@@ -48,7 +49,7 @@ export function copyBatch(records: readonly EncodableRecord[]): Batch {
 }
 
 function copyOf(record: EncodableRecord): EncodableRecord {
-  // Not slice(): that of a Buffer is a view of the same bytes.
-  const payload = new Uint8Array(record.payload.subarray(record.from, record.from + record.length))
+  const payload = new Uint8Array(record.length)
+  copyBytes(payload, 0, record.payload, record.from, record.length)
   return { ...record, payload, from: 0 }
 }

@@ -1,6 +1,7 @@
 import { TextEncoder } from 'node:util'
 import { isUint8Array } from 'node:util/types'
 import type { EncodableRecord } from '../commit/appender.ts'
+import { byteCountOf } from '../format/bytes.ts'
 import { DEFAULT_RECORD_TYPE, isReservedRecordType } from '../format/record.ts'
 
 /** A record as the application gives it. */
@@ -13,16 +14,6 @@ export interface RecordInput {
   tenantId?: number
   /** 0 to 65535, default 0. */
   vshardId?: number
-}
-
-const typedArrayPrototype: object = Object.getPrototypeOf(Uint8Array.prototype)
-const lengthOf = Object.getOwnPropertyDescriptor(typedArrayPrototype, 'length')!.get as (
-  this: Uint8Array,
-) => number
-
-/** How many bytes there are, whatever the object says. */
-export function byteCountOf(bytes: Uint8Array): number {
-  return lengthOf.call(bytes)
 }
 
 /** UTF-8 of short strings goes here: nothing is allocated for them. */
@@ -79,24 +70,18 @@ export class RecordReader {
     } else if (isUint8Array(payload)) {
       const length = byteCountOf(payload)
       if (length === 0 && isDetached(payload)) throw new TypeError('record.payload is a detached Uint8Array')
-      this.checkLength(length)
-      // What it says of its length, or a class of the caller's does in its methods, is not asked later on.
-      const isAsItSays = isPlain(payload) && payload.length === length
-      current.payload = isAsItSays ? payload : new Uint8Array(payload)
+      current.payload = payload
       current.length = length
     } else {
       throw new TypeError(`record.payload must be a Uint8Array or a string, got ${describe(payload)}`)
     }
     current.from = 0
-    this.checkLength(current.length)
-  }
-
-  private checkLength(length: number): void {
-    if (length <= this.maxPayloadBytes) return
-    throw new RangeError(
-      `record.payload has ${length} bytes, the limit is ${this.maxPayloadBytes}; ` +
-        'the options maxBatchBytes, ringBytes and segmentBytes raise it',
-    )
+    if (current.length > this.maxPayloadBytes) {
+      throw new RangeError(
+        `record.payload has ${current.length} bytes, the limit is ${this.maxPayloadBytes}; ` +
+          'the options maxBatchBytes, ringBytes and segmentBytes raise it',
+      )
+    }
   }
 
   /** The bytes of `current` lie where the next text goes. */
@@ -160,11 +145,6 @@ export function describe(value: unknown): string {
 
 function isWellFormed(text: string): boolean {
   return (text as unknown as { isWellFormed(): boolean }).isWellFormed()
-}
-
-function isPlain(bytes: Uint8Array): boolean {
-  const prototype: unknown = Object.getPrototypeOf(bytes)
-  return prototype === Buffer.prototype || prototype === Uint8Array.prototype
 }
 
 /** Its buffer was given away, or is too short for this view by now. Both make its methods throw. */

@@ -29,8 +29,8 @@ export const MUTANTS_OF_CALLS: readonly Mutant[] = [
     edits: [
       {
         file: 'src/host/batch.ts',
-        find: 'new Uint8Array(record.payload.subarray(record.from, record.from + record.length))',
-        replace: 'record.payload.subarray(record.from, record.from + record.length)',
+        find: 'return { ...record, payload, from: 0 }',
+        replace: 'return { ...record, from: 0 }',
       },
     ],
     killedBy: {
