@@ -93,6 +93,7 @@ export class Room {
     return false
   }
 
+  /** Not isClientGone(): one whose thread is this very thread is not gone. */
   private hasEnded(client: number): boolean {
     const { clients, liveness } = this.context
     const thread = clients.threadOf(client)

@@ -114,8 +114,8 @@ function prepareProbeFile(fs: FileSystem, directory: string, path: string, bytes
     fd = fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, FILE_MODE)
   } catch (error) {
     // Full is also where no file can be made: XFS, or no inode is left. A segment tells as well what can be opened.
-    const segment = listSegments(fs, directory).segments.at(-1)
-    if (segment === undefined || !isFullDisk(error)) throw error
+    const segment = isFullDisk(error) ? listSegments(fs, directory).segments.at(-1) : undefined
+    if (segment === undefined) throw error
     return { path: segment.path, unmeasuredBecause: noSpace(error) }
   }
   try {

@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
 import { checkFailure, closeAll, errorOf, openFaulty, rejectionOf } from '../support/failing-log.ts'
+import { untilNextSegmentReady } from '../support/keeper-rest.ts'
 import { contentAfterReopen, crashImageOf } from '../support/log-content.ts'
 import { endLeftovers, type FlatError } from '../support/scripted-producer.ts'
 
@@ -117,7 +118,7 @@ test('a leader that cannot open the segment it rotated to fails what it staged a
   const large = 'x'.repeat(300 * 1024)
   const { segmentSequence } = log.stats()
   for (let index = 0; index < 3; index++) await producer.commitSync(large)
-  await eventually('the next segment is there', () => log.stats().nextSegmentReady)
+  await untilNextSegmentReady(log)
   faults.fail('open', { code: 'EMFILE' }, { times: 1e6 })
   const failure = errorOf(await producer.commitSync(large))
   checkFailure(failure, 'not-written', 'EMFILE')

@@ -10,6 +10,7 @@ import { SimulatedLog } from '../regression/simulated-threads.ts'
 import { eventually } from '../support/eventually.ts'
 import { closeAll, openFaulty } from '../support/failing-log.ts'
 import { Faults } from '../support/faults.ts'
+import { untilNextSegmentReady } from '../support/keeper-rest.ts'
 import { endLeftovers } from '../support/scripted-producer.ts'
 import { textsOf } from '../support/small-log.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -50,7 +51,7 @@ test('with two slots, no frame is written to the next segment while one of the s
   for (const payload of [large, 'x']) {
     assert.is((await producers[0].commitSync(payload)).error, undefined)
   }
-  await eventually('the next segment is ready', () => log.stats().nextSegmentReady)
+  await untilNextSegmentReady(log)
   const hold = faults.hold('write-frame')
   const first = producers[0].commitSync(large)
   await hold.reached()

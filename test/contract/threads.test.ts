@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { connect, type LogHandle, openLog } from '../../src/index.ts'
+import { connect, type LogHandle, openLog, type Producer } from '../../src/index.ts'
 import { Gate } from '../support/gate.ts'
 import { causeCode, failureWith } from '../support/rejection.ts'
 import { RemoteProducer } from '../support/remote-producer.ts'
@@ -114,11 +114,7 @@ test('a worker that opened a log stays until it is closed; should it end all the
 
 test('a log whose opener has ended fails when somebody else opens the directory, and acknowledges nothing more', async () => {
   const directory = temporaryDirectory()
-  const owner = new Worker(deserterUrl, { workerData: directory })
-  const [handle] = (await once(owner, 'message')) as [LogHandle]
-  const producer = connect(handle)
-  owner.postMessage('end')
-  await once(owner, 'exit')
+  const producer = await connectToDeserted(directory)
   assert.is(producer.commitSync({ payload: 'acknowledged' }).lsn, 2)
   const log = await openLog(directory, { segmentBytes: 1 << 20 })
   for (const call of [
@@ -136,11 +132,7 @@ test('a log whose opener has ended fails when somebody else opens the directory,
 
 test('so it does when the next commit needs another segment first', async () => {
   const directory = temporaryDirectory()
-  const owner = new Worker(deserterUrl, { workerData: directory })
-  const [handle] = (await once(owner, 'message')) as [LogHandle]
-  const producer = connect(handle)
-  owner.postMessage('end')
-  await once(owner, 'exit')
+  const producer = await connectToDeserted(directory)
   const payload = 'x'.repeat(900_000)
   assert.is(producer.commitSync({ payload }).lsn, 2)
   const log = await openLog(directory, { segmentBytes: 1 << 20 })
@@ -151,11 +143,7 @@ test('so it does when the next commit needs another segment first', async () => 
 })
 
 test('threads whose opener ended before its segment-keeper had started go on into the next segments', async () => {
-  const owner = new Worker(deserterUrl, { workerData: temporaryDirectory() })
-  const [handle] = (await once(owner, 'message')) as [LogHandle]
-  const producer = connect(handle)
-  owner.postMessage('end')
-  await once(owner, 'exit')
+  const producer = await connectToDeserted(temporaryDirectory())
   for (const lsn of [2, 3, 4]) assert.is(producer.commitSync({ payload: 'x'.repeat(900_000) }).lsn, lsn)
   producer.close()
 })
@@ -175,5 +163,15 @@ test('a process that leaves its log open ends by itself, and what it committed i
   assert.equal(textsOf(log), ['sync', 'promise', 'promise of a worker'])
   await log.close()
 })
+
+/** A producer of a log, with one record, whose opener has ended without closing it. */
+async function connectToDeserted(directory: string): Promise<Producer> {
+  const owner = new Worker(deserterUrl, { workerData: directory })
+  const [handle] = (await once(owner, 'message')) as [LogHandle]
+  const producer = connect(handle)
+  owner.postMessage('end')
+  await once(owner, 'exit')
+  return producer
+}
 
 test.run()
