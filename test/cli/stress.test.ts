@@ -77,11 +77,17 @@ test('a host that dies by itself is a violation, and what it left is kept', asyn
 for (const ringBytes of ['256k', '4k']) {
   test(`a ring of ${ringBytes} holds smaller batches, and breaks no promise`, async () => {
     const home = temporaryDirectory()
-    const args = ['stress', home, '-p', '4', '-s', '2', '--ring-bytes', ringBytes, '--json']
-    const { code, stdout, stderr } = await runCli(args)
-    assert.is(code, 0, stderr)
-    assert.ok(JSON.parse(stdout).history.acknowledged > 100, stdout)
-    assert.equal(readdirSync(home), [])
+    let output = ''
+    // On a busy machine its threads may not have started when the time is up: then it gets more.
+    for (const seconds of ['2', '8', '32']) {
+      const args = ['stress', home, '-p', '4', '-s', seconds, '--ring-bytes', ringBytes, '--json']
+      const { code, stdout, stderr } = await runCli(args)
+      assert.is(code, 0, stderr)
+      assert.equal(readdirSync(home), [])
+      output = stdout
+      if (JSON.parse(output).history.acknowledged > 100) break
+    }
+    assert.ok(JSON.parse(output).history.acknowledged > 100, output)
   })
 }
 
